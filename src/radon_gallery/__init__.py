@@ -1,0 +1,23 @@
+"""Hierarchical regression from minibatches, with the radon survey as the worked example."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+__all__ = ["__version__", "version_line"]
+
+__version__ = version("radon-gallery")
+
+
+def version_line() -> str:
+    """Return the edition that runs and the versions it runs on, for the foot of a page.
+
+    Returns
+    -------
+    str
+        One line, such as ``"Aesara edition: PyMC 4.4.0, Aesara 2.8.7, Python 3.11.7"``.
+    """
+    # Loaded here, so that the exact answer and the data do not wait for PyMC's import.
+    from radon_gallery.editions import edition
+
+    return edition.version_line()

@@ -1,0 +1,296 @@
+"""The Aesara edition: PyMC 4.4 on Aesara 2.8."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import aesara
+import aesara.tensor as at
+import arviz as az
+import numpy as np
+import numpy.typing as npt
+import pymc as pm
+from aesara.compile.mode import Mode
+from aesara.compile.sharedvalue import SharedVariable
+from aesara.graph.basic import ancestors
+from aesara.link.vm import VMLinker
+from aesara.sandbox.rng_mrg import MRG_RandomStream, mrg_uniform_base
+from aesara.scalar.basic import convert_to_float64
+from aesara.tensor.elemwise import Elemwise
+
+__all__ = [
+    "NAME",
+    "AdviLoop",
+    "draw_batches",
+    "has_minibatch",
+    "is_symbolic",
+    "minibatch_tensors",
+    "n_rows",
+    "reseed_minibatches",
+    "run_nuts",
+    "transform_draws",
+    "version_line",
+]
+
+NAME = "Aesara"
+
+
+def version_line() -> str:
+    """Return the edition and its versions in one line."""
+    return (
+        f"{NAME} edition: PyMC {version('pymc')}, Aesara {version('aesara')}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+# --- minibatches ------------------------------------------------------------------------------
+
+
+def is_symbolic(values: object) -> bool:
+    """Tell whether `values` is a symbolic tensor rather than data."""
+    return isinstance(values, at.TensorVariable)
+
+
+def n_rows(tensor: Any) -> int:
+    """Return the number of rows of a symbolic vector without drawing from it."""
+    return int(aesara.function([], tensor.shape[0], no_default_updates=True)())
+
+
+def minibatch_tensors(
+    arrays: Sequence[npt.NDArray[Any]], batch_size: int, random_seed: int
+) -> tuple[at.TensorVariable, ...]:
+    """Return one symbolic vector an array, all reading the same random rows.
+
+    Rows are drawn with replacement, anew each time a compiled function runs.
+    """
+    # PyMC 4 takes no random variables in a log-probability graph, hence the MRG stream; float64
+    # throughout, because a float32 uniform cannot tell more than 2**24 rows apart.
+    uniform = _stream(random_seed).uniform(size=(batch_size,), dtype="float64")
+    idx = at.cast(at.floor(uniform * len(arrays[0])), "int64")
+    return tuple(_observable(aesara.shared(array)[idx]) for array in arrays)
+
+
+def _observable(tensor: at.TensorVariable) -> at.TensorVariable:
+    """Return `tensor` in the one form of a graph that PyMC 4 takes as observed: a cast."""
+    if tensor.dtype == "float64":
+        return Elemwise(convert_to_float64)(tensor)
+    return tensor
+
+
+def _stream(random_seed: int) -> MRG_RandomStream:
+    # The generator's six integers: the first three below 2**31 - 1, the rest below 2**31 - 21069.
+    state = np.random.SeedSequence(random_seed).generate_state(6) % np.uint32(2**31 - 21069)
+    return MRG_RandomStream([int(word) for word in state])
+
+
+def _mrg_states(tensors: Sequence[Any]) -> list[SharedVariable]:
+    """Return the shared states of all random streams that `tensors` depend on."""
+    states: dict[SharedVariable, None] = {}
+    for variable in ancestors(tensors):
+        if variable.owner is not None and isinstance(variable.owner.op, mrg_uniform_base):
+            states[variable.owner.inputs[0]] = None
+    return list(states)
+
+
+def draw_batches(tensors: Sequence[Any], n_batches: int) -> list[npt.NDArray[Any]]:
+    """Return the next `n_batches` values of each tensor, without moving the streams on."""
+    states = _mrg_states(tensors)
+    kept = [state.get_value() for state in states]
+    draw = aesara.function([], list(tensors))
+    try:
+        batches = [draw() for _ in range(n_batches)]
+    finally:
+        for state, value in zip(states, kept, strict=True):
+            state.set_value(value)
+    return [np.stack(values) for values in zip(*batches, strict=True)]
+
+
+def has_minibatch(model: pm.Model) -> bool:
+    """Tell whether `model` reads random rows."""
+    return bool(_row_states(model))
+
+
+def _row_states(model: pm.Model) -> list[SharedVariable]:
+    observed = [model.rvs_to_values[variable] for variable in model.observed_RVs]
+    return _mrg_states([*observed, *model.observed_RVs])
+
+
+def reseed_minibatches(model: pm.Model, random_seed: int) -> None:
+    """Give the minibatches of `model` the stream that `random_seed` stands for.
+
+    Streams that stood at the same place, as those of separate `pm.Minibatch` calls do, still stand
+    at the same place afterwards.
+    """
+    states = _row_states(model)
+    fresh: dict[bytes, npt.NDArray[Any]] = {}
+    children = iter(np.random.SeedSequence(random_seed).spawn(len(states)))
+    for state in states:
+        value = state.get_value()
+        if value.tobytes() not in fresh:
+            stream = _stream(int(next(children).generate_state(1)[0]))
+            fresh[value.tobytes()] = stream.get_substream_rstates(len(value), "float64")
+        state.set_value(fresh[value.tobytes()])
+
+
+# --- ADVI -------------------------------------------------------------------------------------
+
+
+class AdviLoop:
+    """PyMC's own ADVI objective and updates, compiled once and run many steps a call.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        The model.
+    optimiser : callable, optional
+        A PyMC optimiser, such as ``pm.adagrad_window(learning_rate=0.001)``. By default Adam,
+        with the learning rate of each call to `run`.
+    random_seed : int
+        Seed of the Monte Carlo draws and of the rows.
+
+    Attributes
+    ----------
+    approximation : pymc.Approximation
+        The approximation, as `pymc.fit` returns it.
+    compile_seconds : float
+        Time that building and compiling took.
+    """
+
+    def __init__(
+        self,
+        model: pm.Model,
+        *,
+        optimiser: Callable[..., Mapping[Any, Any]] | None,
+        random_seed: int,
+    ) -> None:
+        started = time.perf_counter()
+        rows_seed, draws_seed = np.random.SeedSequence(random_seed).generate_state(2)
+        with model:
+            inference = pm.ADVI(random_seed=int(draws_seed) % (2**31 - 21069))
+        self.approximation = inference.approx
+        scale = self.approximation.symbolic_normalizing_constant
+        self._loss_scale = float(aesara.function([], scale, no_default_updates=True)())
+        self._rate = aesara.shared(np.asarray(0.0, dtype=aesara.config.floatX), "learning_rate")
+        updates = inference.objective.updates(
+            obj_optimizer=optimiser or pm.adam(learning_rate=self._rate)
+        )
+        # A step is hundreds of small operations, so what counts is the overhead of each: run them
+        # in Aesara's C loop and keep their buffers between steps.
+        mode = Mode(linker=VMLinker(allow_gc=False, use_cloop=True), optimizer="fast_run")
+        self._step = pm.aesaraf.compile_pymc([], updates.loss, updates=updates, mode=mode)
+        reseed_minibatches(model, int(rows_seed))
+        self.compile_seconds = time.perf_counter() - started
+
+    def run(self, steps: int, learning_rate: float) -> npt.NDArray[np.float64]:
+        """Take `steps` steps and return their losses, shape (steps,), on the full-data scale.
+
+        Fewer losses come back where the loss turned NaN, which is then the last one, or where the
+        user interrupted.
+        """
+        self._rate.set_value(np.asarray(learning_rate, dtype=aesara.config.floatX))
+        losses = np.empty(steps)
+        taken = 0
+        try:
+            while taken < steps:
+                losses[taken] = loss = self._step()
+                taken += 1
+                if loss != loss:
+                    break
+        except KeyboardInterrupt:
+            pass  # the fit so far is kept; the caller sees that steps are missing
+        return losses[:taken] * self._loss_scale
+
+    def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Return the variational parameters by name: `mu` and `rho`, each of shape (n_dim,)."""
+        return {
+            name: np.asarray(value.get_value(), dtype=np.float64)
+            for name, value in self.approximation.groups[0].params_dict.items()
+        }
+
+    def variables(self) -> dict[str, slice]:
+        """Return where each of the model's value variables lies in the unconstrained vector."""
+        ordering = self.approximation.groups[0].ordering
+        return {name: entry[1] for name, entry in ordering.items()}
+
+    def gaussian(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return the approximation's mean and standard deviations, each of shape (n_dim,)."""
+        mean, sd = aesara.function([], [self.approximation.mean, self.approximation.std])()
+        return np.asarray(mean, dtype=np.float64), np.asarray(sd, dtype=np.float64)
+
+
+def transform_draws(model: pm.Model, draws: npt.NDArray[np.float64]) -> az.InferenceData:
+    """Turn unconstrained draws, shape (n_draws, n_dim), into the model's variables.
+
+    The columns follow the model's value variables in their own order.
+    """
+    point = model.initial_point()
+    sizes = [np.size(point[variable.name]) for variable in model.value_vars]
+    outputs = [*model.free_RVs, *model.deterministics]
+    compute = model.compile_fn(
+        model.replace_rvs_by_values(outputs), inputs=model.value_vars, point_fn=False
+    )
+    columns = np.split(draws, np.cumsum(sizes)[:-1], axis=1)
+    shapes = [np.shape(point[variable.name]) for variable in model.value_vars]
+    shaped = [
+        column.reshape(len(draws), *shape) for column, shape in zip(columns, shapes, strict=True)
+    ]
+    results = [compute(*values) for values in zip(*shaped, strict=True)]
+    names = [variable.name for variable in outputs]
+    posterior = {
+        name: np.stack(values)[np.newaxis]
+        for name, values in zip(names, zip(*results, strict=True), strict=True)
+    }
+    dims = {
+        name: list(model.named_vars_to_dims[name])
+        for name in names
+        if name in model.named_vars_to_dims
+    }
+    used = {dim for of_name in dims.values() for dim in of_name}
+    coords = {dim: list(labels) for dim, labels in model.coords.items() if dim in used}
+    return az.from_dict(posterior=posterior, coords=coords, dims=dims)
+
+
+# --- NUTS -------------------------------------------------------------------------------------
+
+
+def run_nuts(
+    model: pm.Model,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    target_accept: float,
+    start: Sequence[Mapping[str, npt.NDArray[Any]]] | None,
+    covariance: npt.NDArray[np.float64] | None,
+    random_seed: int,
+    progressbar: bool,
+) -> az.InferenceData:
+    """Sample with PyMC's NUTS; see `radon_gallery.inference.sample_nuts`."""
+    log = logging.getLogger("pymc")
+    level = log.level
+    log.setLevel(logging.ERROR)  # what it would say on the way stands in the result
+    try:
+        with model:
+            # Without a covariance to hold on to, PyMC estimates a diagonal while it tunes.
+            step = {"target_accept": target_accept}
+            if covariance is not None:
+                nuts = pm.NUTS(scaling=covariance, is_cov=True, target_accept=target_accept)
+                step = {"step": nuts}
+            return pm.sample(
+                draws,
+                tune=tune,
+                chains=chains,
+                initvals=None if start is None else list(start),
+                random_seed=random_seed,
+                progressbar=progressbar,
+                compute_convergence_checks=False,
+                idata_kwargs={"log_likelihood": False},
+                **step,
+            )
+    finally:
+        log.setLevel(level)

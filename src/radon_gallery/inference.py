@@ -1,0 +1,366 @@
+"""Fitting: ADVI from minibatches or the whole survey, and NUTS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import arviz as az
+import numpy as np
+import numpy.typing as npt
+import pymc as pm
+from tqdm import tqdm
+
+from radon_gallery._checks import listed, require_count
+from radon_gallery.editions import edition
+
+__all__ = ["AdviFit", "DecayingAdam", "fit_advi", "sample_nuts"]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Steps between two calls of the callbacks and two changes of the learning rate.
+STEPS_A_CALL: Final = 100
+
+
+@dataclass(frozen=True)
+class DecayingAdam:
+    """Adam whose learning rate falls geometrically from the first step to the last.
+
+    A constant rate leaves the parameters wandering around the optimum by an amount that grows with
+    the rate; a small one takes long to get there. Falling from large to small does both.
+
+    Parameters
+    ----------
+    initial : float
+        Learning rate of the first step.
+    final : float
+        Learning rate of the last step, at most `initial`.
+
+    Raises
+    ------
+    ValueError
+        If the rates are not positive, or the last is larger than the first.
+
+    References
+    ----------
+    Kingma and Ba (2015) [kingma2015adam]; Robbins and Monro (1951) on why the steps must shrink
+    [robbins1951stochastic].
+    """
+
+    initial: float = 0.02
+    final: float = 0.00002
+
+    def __post_init__(self) -> None:
+        if not 0 < self.final <= self.initial < np.inf:
+            raise ValueError(
+                "learning rates must be positive and not grow, 0 < final <= initial; "
+                f"got initial={self.initial!r} and final={self.final!r}."
+            )
+
+    def rate(self, progress: float) -> float:
+        """Return the learning rate when the share `progress` of all steps, 0 to 1, is done."""
+        return float(self.initial * (self.final / self.initial) ** progress)
+
+
+@dataclass(frozen=True, eq=False)
+class AdviFit:
+    """A mean-field approximation and what happened on the way to it.
+
+    Parameters
+    ----------
+    approximation : pymc.Approximation
+        PyMC's own object, for whatever PyMC can do with it.
+    model : pymc.Model
+        The model that was fitted.
+    mean, sd : ndarray, shape (n_dim,)
+        Mean and standard deviation of the approximation in the unconstrained space.
+    losses : ndarray, shape (n_steps,), nats
+        Negative ELBO of each step, one noisy estimate each, on the scale of the full data.
+    seconds : float
+        Time the steps took.
+    compile_seconds : float
+        Time that building and compiling took before the first step.
+    stop_reason : str
+        Why it stopped.
+    random_seed : int
+        The seed it was given.
+    """
+
+    approximation: Any
+    model: pm.Model
+    mean: FloatArray
+    sd: FloatArray
+    losses: FloatArray
+    seconds: float
+    compile_seconds: float
+    stop_reason: str
+    random_seed: int
+
+    @property
+    def steps(self) -> int:
+        """Number of steps taken."""
+        return len(self.losses)
+
+    def draw_unconstrained(self, draws: int, *, random_seed: int) -> FloatArray:
+        """Draw from the approximation in the unconstrained space.
+
+        Parameters
+        ----------
+        draws : int
+            Number of independent draws.
+        random_seed : int
+            Seed.
+
+        Returns
+        -------
+        ndarray, shape (draws, n_dim)
+            The draws; columns follow the model's value variables.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `draws` or `random_seed` is not a whole number, or too small.
+        """
+        require_count("draws", draws)
+        require_count("random_seed", random_seed, at_least=0)
+        noise = np.random.default_rng(random_seed).standard_normal((draws, len(self.mean)))
+        return self.mean + self.sd * noise
+
+    def sample(self, draws: int = 1000, *, random_seed: int) -> az.InferenceData:
+        """Draw from the approximation, on the scale of the model's own variables.
+
+        Parameters
+        ----------
+        draws : int
+            Number of independent draws.
+        random_seed : int
+            Seed; the same seed gives the same draws.
+
+        Returns
+        -------
+        arviz.InferenceData
+            A `posterior` group with one chain.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `draws` or `random_seed` is not a whole number, or too small.
+        """
+        return edition.transform_draws(
+            self.model, self.draw_unconstrained(draws, random_seed=random_seed)
+        )
+
+
+def fit_advi(
+    model: pm.Model,
+    *,
+    steps: int = 40_000,
+    optimiser: DecayingAdam | Callable[..., Mapping[Any, Any]] | None = None,
+    callbacks: Sequence[Callable[[Any, FloatArray, int], None]] = (),
+    random_seed: int,
+    progressbar: bool = True,
+) -> AdviFit:
+    """Fit mean-field ADVI.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        The model, on the whole survey or on a minibatch.
+    steps : int
+        Number of steps, each with one Monte Carlo draw and one batch.
+    optimiser : DecayingAdam or PyMC optimiser, optional
+        How a gradient becomes a step; by default ``DecayingAdam()``. A PyMC optimiser, such as
+        ``pm.adagrad_window(learning_rate=0.001)``, keeps its own learning rate.
+    callbacks : sequence of callable
+        Each is called as ``callback(approximation, losses, step)`` after every 100th step and after
+        the last, `losses` on the full-data scale; one that raises StopIteration stops the fit.
+        PyMC's ``CheckParametersConvergence`` is one.
+    random_seed : int
+        Seed of everything random in the fit: Monte Carlo draws and rows. The same seed gives the
+        same fit.
+    progressbar : bool
+        Whether to show one on standard error.
+
+    Returns
+    -------
+    AdviFit
+        The approximation, the losses and what happened. An interrupted fit is returned as far as
+        it came.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a PyMC model, `steps` or `random_seed` is not a whole number, or the
+        optimiser or a callback cannot be called.
+    ValueError
+        If `steps` is below 1 or `random_seed` negative.
+    FloatingPointError
+        If the fit turns NaN; the message says at which step and in which parameters.
+
+    References
+    ----------
+    Kucukelbir et al. (2017), algorithm 1 [kucukelbir2017automatic].
+    """
+    if not isinstance(model, pm.Model):
+        raise TypeError(f"expected a PyMC model, got {type(model).__name__}.")
+    require_count("steps", steps)
+    require_count("random_seed", random_seed, at_least=0)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"callbacks must be callable, got {callback!r}.")
+    schedule = custom = None
+    if optimiser is None or isinstance(optimiser, DecayingAdam):
+        schedule = optimiser or DecayingAdam()
+    elif callable(optimiser):
+        custom = optimiser
+    else:
+        raise TypeError(f"optimiser must be DecayingAdam or PyMC's, got {optimiser!r}.")
+    loop = edition.AdviLoop(model, optimiser=custom, random_seed=int(random_seed))
+    stop_reason = f"took all {steps:,} steps"
+    started = time.perf_counter()
+    chunks: list[FloatArray] = []
+    taken = 0
+    with tqdm(total=steps, disable=not progressbar, desc="ADVI", unit="step") as progress:
+        while taken < steps:
+            wanted = min(STEPS_A_CALL, steps - taken)
+            losses = loop.run(wanted, schedule.rate(taken / steps) if schedule else 0.0)
+            chunks.append(losses)
+            taken += len(losses)
+            progress.update(len(losses))
+            if len(losses) and np.isnan(losses[-1]):
+                raise FloatingPointError(_tell_nan(loop, taken))
+            if len(losses) < wanted:
+                stop_reason = f"interrupted after {taken:,} of {steps:,} steps"
+                break
+            progress.set_postfix(loss=f"{losses.mean():,.1f}", refresh=False)
+            try:
+                for callback in callbacks:
+                    callback(loop.approximation, np.concatenate(chunks), taken)
+            except StopIteration as stop:
+                stop_reason = str(stop) or f"a callback stopped it after {taken:,} steps"
+                break
+    seconds = time.perf_counter() - started
+    mean, sd = loop.gaussian()
+    return AdviFit(
+        approximation=loop.approximation,
+        model=model,
+        mean=mean,
+        sd=sd,
+        losses=np.concatenate(chunks),
+        seconds=seconds,
+        compile_seconds=loop.compile_seconds,
+        stop_reason=stop_reason,
+        random_seed=int(random_seed),
+    )
+
+
+def sample_nuts(
+    model: pm.Model,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    target_accept: float = 0.8,
+    start: AdviFit | None = None,
+    random_seed: int,
+    progressbar: bool = True,
+) -> az.InferenceData:
+    """Sample with the No-U-Turn sampler.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        The model, on the whole survey.
+    draws, tune : int
+        Draws kept and tuning draws dropped, of each chain.
+    chains : int
+        Number of chains.
+    target_accept : float
+        Acceptance rate that the step size is tuned to, between 0 and 1.
+    start : AdviFit, optional
+        An ADVI fit of the same model, or of the same model on minibatches: its covariance becomes
+        the mass matrix, its draws the starting points. By default PyMC's own tuning.
+    random_seed : int
+        Seed of the chains and of the starting points.
+    progressbar : bool
+        Whether to show one.
+
+    Returns
+    -------
+    arviz.InferenceData
+        Groups `posterior`, `sample_stats` and `observed_data`; ``posterior.attrs`` has
+        `sampling_time` in seconds.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a PyMC model, or a count is not a whole number.
+    ValueError
+        If a count is too small, `target_accept` is not between 0 and 1, `model` is on a minibatch,
+        or `start` was fitted to a model with other variables.
+
+    References
+    ----------
+    Hoffman and Gelman (2014) [hoffman2014nuts].
+    """
+    if not isinstance(model, pm.Model):
+        raise TypeError(f"expected a PyMC model, got {type(model).__name__}.")
+    for name, count in {"draws": draws, "tune": tune, "chains": chains}.items():
+        require_count(name, count)
+    require_count("random_seed", random_seed, at_least=0)
+    if not 0 < target_accept < 1:
+        raise ValueError(f"target_accept must lie between 0 and 1, got {target_accept!r}.")
+    if edition.has_minibatch(model):
+        raise ValueError(
+            "NUTS needs the whole survey, and this model is on a minibatch; build the model from "
+            "survey.rows, without total_size."
+        )
+    points = covariance = None
+    if start is not None:
+        _require_same_variables(model, start.model)
+        covariance = np.diag(start.sd**2)
+        drawn = start.sample(chains, random_seed=random_seed).posterior
+        points = [
+            {variable.name: drawn[variable.name].values[0, chain] for variable in model.free_RVs}
+            for chain in range(chains)
+        ]
+    return edition.run_nuts(
+        model,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        target_accept=target_accept,
+        start=points,
+        covariance=covariance,
+        random_seed=int(random_seed),
+        progressbar=progressbar,
+    )
+
+
+def _require_same_variables(model: pm.Model, fitted: pm.Model) -> None:
+    wanted, got = (
+        {name: np.shape(value) for name, value in of.initial_point().items()}
+        for of in (model, fitted)
+    )
+    if wanted != got:
+        raise ValueError(
+            f"start was fitted to a model with the variables {listed(got)}, but this model has "
+            f"{listed(wanted)}, or their shapes differ; fit the same model, such as with the same "
+            "parameterisation."
+        )
+
+
+def _tell_nan(loop: Any, step: int) -> str:
+    """Say in which of the approximation's parameters a fit turned NaN."""
+    told = []
+    for variable, where in loop.variables().items():
+        for parameter, values in loop.parameters().items():
+            bad = int(np.sum(~np.isfinite(values[where])))
+            if bad:
+                told.append(f"{parameter} of {variable} ({bad} of {values[where].size})")
+    return (
+        f"ADVI turned NaN at step {step:,}. Not finite: {', '.join(told) or 'the loss alone'}. "
+        "Try a smaller learning rate, tighter priors, or look for a variable that can run away."
+    )

@@ -1,0 +1,242 @@
+"""The radon models; one factory of each serves the whole survey and minibatches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy.typing as npt
+import pymc as pm
+
+from radon_gallery._checks import listed, require_choice, require_count
+from radon_gallery.data import Rows, check_rows
+from radon_gallery.editions import edition
+from radon_gallery.priors import HalfNormalPrior, NormalPrior, Priors, ScalePrior, get_priors
+
+__all__ = ["PARAMETERISATIONS", "hierarchical_model", "pooled_model", "unpooled_model"]
+
+Coords = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
+
+#: The known ways to write the county effects of `hierarchical_model`.
+PARAMETERISATIONS: Final = ("centred", "noncentred")
+
+
+def pooled_model(
+    rows: Rows, coords: Coords, *, total_size: int | None = None, priors: str | Priors = "wide"
+) -> pm.Model:
+    """Build the model in which all counties are alike.
+
+    ``log_radon ~ Normal(alpha + beta * floor, eps)`` with one `alpha` and one `beta`.
+
+    Parameters
+    ----------
+    rows : Rows
+        The whole survey's rows, arrays of shape (n_obs,), or a minibatch of them.
+    coords : mapping
+        Labels of the dimensions, as `Survey.coords` gives them.
+    total_size : int, optional
+        Number of homes in the whole survey; required with a minibatch, refused without.
+    priors : {"wide", "weak"} or Priors
+        The priors.
+
+    Returns
+    -------
+    pymc.Model
+        The model, with `alpha`, `beta`, `eps` and the observed `log_radon`.
+
+    Raises
+    ------
+    TypeError
+        If rows are partly data and partly symbolic, or `total_size` is not a whole number.
+    ValueError
+        If `total_size` is forgotten, given with full data or smaller than the batch; if `coords`
+        have no counties or the rows' codes do not fit them; if the priors are unknown.
+
+    References
+    ----------
+    Gelman and Hill (2007), section 12.2 [gelman2007data].
+    """
+    chosen = get_priors(priors)
+    _check_rows(rows, coords, total_size)
+    with pm.Model(coords=_kept(coords, rows)) as model:
+        alpha = _effect("alpha", chosen.effect)
+        beta = _effect("beta", chosen.effect)
+        _likelihood(alpha + beta * rows.floor, rows, total_size, chosen.noise)
+    return model
+
+
+def unpooled_model(
+    rows: Rows, coords: Coords, *, total_size: int | None = None, priors: str | Priors = "wide"
+) -> pm.Model:
+    """Build the model in which counties have nothing in common.
+
+    ``log_radon ~ Normal(alpha[county] + beta[county] * floor, eps)``, each `alpha` and `beta` with
+    the same fixed prior.
+
+    Parameters
+    ----------
+    rows : Rows
+        The whole survey's rows, arrays of shape (n_obs,), or a minibatch of them.
+    coords : mapping
+        Labels of the dimensions, as `Survey.coords` gives them.
+    total_size : int, optional
+        Number of homes in the whole survey; required with a minibatch, refused without.
+    priors : {"wide", "weak"} or Priors
+        The priors.
+
+    Returns
+    -------
+    pymc.Model
+        The model, with `alpha` and `beta` by `county`, `eps` and the observed `log_radon`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `pooled_model` raises.
+
+    References
+    ----------
+    Gelman and Hill (2007), section 12.2 [gelman2007data].
+    """
+    chosen = get_priors(priors)
+    _check_rows(rows, coords, total_size)
+    with pm.Model(coords=_kept(coords, rows)) as model:
+        alpha = _effect("alpha", chosen.effect, dims="county")
+        beta = _effect("beta", chosen.effect, dims="county")
+        _likelihood(_predictor(alpha, beta, rows), rows, total_size, chosen.noise)
+    return model
+
+
+def hierarchical_model(
+    rows: Rows,
+    coords: Coords,
+    *,
+    total_size: int | None = None,
+    parameterisation: str = "centred",
+    priors: str | Priors = "wide",
+) -> pm.Model:
+    """Build the recipe's model, in which counties vary around a common mean.
+
+    ``log_radon ~ Normal(alpha[county] + beta[county] * floor, eps)`` with
+    ``alpha ~ Normal(mu_alpha, sigma_alpha)`` and ``beta ~ Normal(mu_beta, sigma_beta)``.
+
+    Parameters
+    ----------
+    rows : Rows
+        The whole survey's rows, arrays of shape (n_obs,), or a minibatch of them.
+    coords : mapping
+        Labels of the dimensions, as `Survey.coords` gives them.
+    total_size : int, optional
+        Number of homes in the whole survey; required with a minibatch, refused without.
+    parameterisation : {"centred", "noncentred"}
+        Whether the county effects are the model's free variables, as in the recipe, or standard
+        normal offsets from which the effects are computed. The posterior is the same.
+    priors : {"wide", "weak"} or Priors
+        The recipe's priors, weakly informative ones, or the caller's own.
+
+    Returns
+    -------
+    pymc.Model
+        The model, with `mu_alpha`, `sigma_alpha`, `mu_beta`, `sigma_beta`, `eps`, `alpha` and
+        `beta` by `county`, and the observed `log_radon`; if non-centred also `alpha_offset` and
+        `beta_offset`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `pooled_model` raises, and if the parameterisation is unknown.
+
+    References
+    ----------
+    Gelman and Hill (2007), section 13.1 [gelman2007data]; Papaspiliopoulos, Roberts and Sköld
+    (2007) on the two parameterisations [papaspiliopoulos2007general].
+    """
+    chosen = get_priors(priors)
+    require_choice("parameterisation", parameterisation, PARAMETERISATIONS)
+    _check_rows(rows, coords, total_size)
+    with pm.Model(coords=_kept(coords, rows)) as model:
+        alpha, beta = (
+            _county_effects(
+                name,
+                mean=_effect(f"mu_{name}", chosen.effect),
+                sd=_scale(f"sigma_{name}", chosen.scale),
+                centred=parameterisation == "centred",
+            )
+            for name in ("alpha", "beta")
+        )
+        _likelihood(_predictor(alpha, beta, rows), rows, total_size, chosen.noise)
+    return model
+
+
+def _effect(name: str, prior: NormalPrior, dims: str | None = None) -> Any:
+    return pm.Normal(name, mu=prior.mean, sigma=prior.sd, dims=dims)
+
+
+def _scale(name: str, prior: ScalePrior) -> Any:
+    if isinstance(prior, HalfNormalPrior):
+        return pm.HalfNormal(name, sigma=prior.sd)
+    return pm.Uniform(name, lower=0.0, upper=prior.upper)
+
+
+def _county_effects(name: str, *, mean: Any, sd: Any, centred: bool) -> Any:
+    if centred:
+        return pm.Normal(name, mu=mean, sigma=sd, dims="county")
+    offset = pm.Normal(f"{name}_offset", mu=0.0, sigma=1.0, dims="county")
+    return pm.Deterministic(name, mean + sd * offset, dims="county")
+
+
+def _predictor(alpha: Any, beta: Any, rows: Rows) -> Any:
+    return alpha[rows.county_idx] + beta[rows.county_idx] * rows.floor
+
+
+def _likelihood(mu: Any, rows: Rows, total_size: int | None, noise: ScalePrior) -> None:
+    pm.Normal(
+        "log_radon",
+        mu=mu,
+        sigma=_scale("eps", noise),
+        observed=rows.log_radon,
+        total_size=total_size,
+        dims=None if edition.is_symbolic(rows.log_radon) else "obs_id",
+    )
+
+
+def _kept(coords: Coords, rows: Rows) -> dict[str, Any]:
+    """Leave out the labels of the homes where the rows are a minibatch."""
+    symbolic = edition.is_symbolic(rows.log_radon)
+    return {dim: labels for dim, labels in coords.items() if not (symbolic and dim == "obs_id")}
+
+
+def _check_rows(rows: Rows, coords: Coords, total_size: int | None) -> None:
+    """Check rows, labels and `total_size` against one another before anything is built."""
+    if "county" not in coords:
+        raise ValueError(
+            f"coords must have the counties' names under 'county'; they have {listed(coords)}. "
+            "Give the survey's own coords."
+        )
+    symbolic = {name: edition.is_symbolic(vector) for name, vector in rows._asdict().items()}
+    if len(set(symbolic.values())) > 1:
+        told = ", ".join(
+            f"{name} is {'a minibatch' if is_batch else 'data'}"
+            for name, is_batch in symbolic.items()
+        )
+        raise TypeError(f"rows must be all data or all minibatch; {told}.")
+    if not symbolic["log_radon"]:
+        if total_size is not None:
+            raise ValueError(
+                f"total_size={total_size} was given with full data, which already counts in full; "
+                "leave it out, or give a minibatch."
+            )
+        check_rows(rows, n_county=len(coords["county"]))
+        return
+    if total_size is None:
+        raise ValueError(
+            "a minibatch needs total_size, the number of homes in the whole survey; without it "
+            "the likelihood counts only batch / survey of its weight. Give total_size=survey.n_obs."
+        )
+    require_count("total_size", total_size)
+    batch_size = edition.n_rows(rows.log_radon)
+    if total_size < batch_size:
+        raise ValueError(
+            f"total_size must be at least the batch's {batch_size} rows, got {total_size}; "
+            "give the number of homes in the whole survey."
+        )
