@@ -16,6 +16,7 @@ __all__ = [
     "require_choice",
     "require_count",
     "require_same_length",
+    "require_vector",
     "shortened",
     "whole_numbers",
 ]
@@ -53,8 +54,16 @@ def require_count(name: str, value: object, *, at_least: int = 1) -> None:
         raise ValueError(f"{name} must be at least {at_least}, got {value}.")
 
 
+def require_vector(name: str, array: npt.NDArray[Any]) -> None:
+    """Raise a ValueError that tells the shape unless `array` has one dimension."""
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one vector, got an array of shape {array.shape}.")
+
+
 def require_same_length(**vectors: npt.NDArray[Any]) -> None:
     """Raise a ValueError that tells the lengths unless all are the same."""
+    for name, vector in vectors.items():
+        require_vector(name, vector)
     lengths = {name: len(vector) for name, vector in vectors.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
@@ -76,8 +85,7 @@ def reject_rows(name: str, values: npt.ArrayLike, bad: npt.ArrayLike, expected: 
 def finite_numbers(name: str, values: npt.ArrayLike) -> FloatArray:
     """Return a copy as float64, shape (n,), or say which rows are not finite numbers."""
     raw = np.asarray(values)
-    if raw.ndim != 1:
-        raise ValueError(f"{name} must be one vector, got an array of shape {raw.shape}.")
+    require_vector(name, raw)
     if raw.dtype.kind in "biuf":
         numbers = raw.astype(np.float64)
     else:

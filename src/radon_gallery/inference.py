@@ -220,27 +220,27 @@ def fit_advi(
     loop = edition.AdviLoop(model, optimiser=custom, random_seed=int(random_seed))
     stop_reason = f"took all {steps:,} steps"
     started = time.perf_counter()
-    chunks: list[FloatArray] = []
+    chunks: list[FloatArray] = [np.empty(0)]
     taken = 0
     with tqdm(total=steps, disable=not progressbar, desc="ADVI", unit="step") as progress:
-        while taken < steps:
-            wanted = min(STEPS_A_CALL, steps - taken)
-            losses = loop.run(wanted, schedule.rate(taken / steps) if schedule else 0.0)
-            chunks.append(losses)
-            taken += len(losses)
-            progress.update(len(losses))
-            if len(losses) and np.isnan(losses[-1]):
-                raise FloatingPointError(_tell_nan(loop, taken))
-            if len(losses) < wanted:
-                stop_reason = f"interrupted after {taken:,} of {steps:,} steps"
-                break
-            progress.set_postfix(loss=f"{losses.mean():,.1f}", refresh=False)
-            try:
+        try:
+            while taken < steps:
+                wanted = min(STEPS_A_CALL, steps - taken)
+                losses = loop.run(wanted, schedule.rate(taken / steps) if schedule else 0.0)
+                chunks.append(losses)
+                taken += len(losses)
+                progress.update(len(losses))
+                if len(losses) and np.isnan(losses[-1]):
+                    raise FloatingPointError(_tell_nan(loop, taken))
+                if len(losses) < wanted:
+                    raise KeyboardInterrupt
+                progress.set_postfix(loss=f"{losses.mean():,.1f}", refresh=False)
                 for callback in callbacks:
                     callback(loop.approximation, np.concatenate(chunks), taken)
-            except StopIteration as stop:
-                stop_reason = str(stop) or f"a callback stopped it after {taken:,} steps"
-                break
+        except StopIteration as stop:
+            stop_reason = str(stop) or f"a callback stopped it after {taken:,} steps"
+        except KeyboardInterrupt:
+            stop_reason = f"interrupted after {taken:,} of {steps:,} steps"
     seconds = time.perf_counter() - started
     mean, sd = loop.gaussian()
     return AdviFit(

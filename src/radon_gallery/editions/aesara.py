@@ -117,7 +117,7 @@ def has_minibatch(model: pm.Model) -> bool:
 
 def _row_states(model: pm.Model) -> list[SharedVariable]:
     observed = [model.rvs_to_values[variable] for variable in model.observed_RVs]
-    return _mrg_states([*observed, *model.observed_RVs])
+    return _mrg_states([*observed, *model.basic_RVs, *model.potentials])
 
 
 def reseed_minibatches(model: pm.Model, random_seed: int) -> None:

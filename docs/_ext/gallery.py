@@ -1,0 +1,107 @@
+"""What this site needs beyond Sphinx: the pages, the cache of their runs, citations."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shutil
+from collections.abc import Iterable
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+CITATION = re.compile(r"\[([a-z]+\d{4}[a-z]+)\]")
+
+
+def copy_pages(source: Path, target: Path) -> None:
+    """Make `target` hold the files of `source` and nothing else.
+
+    A file whose content is the same is left alone, so that Sphinx does not read it again.
+    """
+    wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
+    present = {path.relative_to(target) for path in target.rglob("*") if path.is_file()}
+    for name in present - wanted:
+        (target / name).unlink()
+    for name in sorted(wanted):
+        content = (source / name).read_bytes()
+        copy = target / name
+        if name not in present or copy.read_bytes() != content:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
+
+
+def cache_key(*roots: Path) -> str:
+    """Return a digest of all that decides a page's outputs, apart from the page itself.
+
+    Parameters
+    ----------
+    *roots : Path
+        Files, or folders read whole: the package with its data, the lock, the kernel's settings.
+
+    Returns
+    -------
+    str
+        Sixteen hexadecimal digits; they depend on names and contents, not on times or places.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a root is missing: a key that leaves something out would let stale outputs pass.
+    """
+    digest = hashlib.sha256(platform.python_version().encode())
+    for root in roots:
+        if not root.exists():
+            raise FileNotFoundError(f"The cache's key needs {root}, which does not exist.")
+        for path in [root] if root.is_file() else _sources(root):
+            name = path.relative_to(root.parent).as_posix()
+            for part in (name.encode(), path.read_bytes()):
+                digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()[:16]
+
+
+def open_cache(build: Path, key: str) -> Path:
+    """Create the cache of executed pages for `key` and drop those of other keys.
+
+    Made here, once: pages that are read in parallel would race to create it.
+    """
+    from jupyter_cache import get_cache
+
+    cache = build / f"cache-{key}"
+    for old in build.glob("cache-*"):
+        if old != cache:
+            shutil.rmtree(old)
+    cache.mkdir(parents=True, exist_ok=True)
+    _ = get_cache(cache).db
+    return cache
+
+
+def vendor_mathjax(target: Path) -> str:
+    """Copy MathJax's single file from its wheel to `target` and return the file's name."""
+    name = "tex-svg.js"
+    wheel = distribution("sphinx-mathjax-offline")
+    source = Path(str(wheel.locate_file(f"sphinx-mathjax-offline/static/mathjax/{name}")))
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target / name)
+    return name
+
+
+def link_citations(
+    _app: Any, _what: str, _name: str, _obj: Any, _opt: Any, lines: list[str]
+) -> None:
+    """Turn ``[kucukelbir2017automatic]`` in a docstring into a link to the bibliography."""
+    lines[:] = [CITATION.sub(r":cite:p:`\1`", line) for line in lines]
+
+
+def drop_stale_pages(html: Path, documents: Iterable[str]) -> None:
+    """Delete built pages whose source is gone, which Sphinx would leave for readers to find."""
+    known = set(documents)
+    for page in (html / "examples").glob("*.html"):
+        if f"examples/{page.stem}" not in known:
+            page.unlink()
+
+
+def _sources(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    )

@@ -1,0 +1,63 @@
+"""What is shipped and how it is installed: the lock, the wheel, the README's commands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_lock_names_versions_and_hashes_and_nothing_else(lock: Path) -> None:
+    entries = lock.read_text().replace("\\\n", " ").splitlines()
+    entry = re.compile(r"[a-z0-9-]+==\S+( ; [^/]*?)?( +--hash=sha256:[0-9a-f]{64})+")
+    assert [line for line in entries if not entry.fullmatch(line.strip())] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_lock_covers_what_the_project_asks_for(lock: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"][lock.stem],
+        *(item for group in project["dependency-groups"].values() for item in group),
+    ]
+    names = {re.match(r"[\w-]+", item)[0] for item in asked if isinstance(item, str)}
+    locked = set(re.findall(r"^([a-z0-9-]+)==", lock.read_text(), re.MULTILINE))
+    assert names - locked == set()
+
+
+def test_wheel_carries_the_data_and_the_types(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("radon_gallery-*.whl")
+    shipped = set(zipfile.ZipFile(wheel).namelist())
+    source = ROOT / "src"
+    wanted = {
+        path.relative_to(source).as_posix()
+        for path in (source / "radon_gallery").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert wanted <= shipped
+    assert {"radon_gallery/py.typed", "radon_gallery/_data/minnesota_homes.csv"} <= shipped
+    assert {name.split("/")[0].split("-")[0] for name in shipped} == {"radon_gallery"}
+
+
+def test_one_python_version_everywhere() -> None:
+    version = (ROOT / ".python-version").read_text().strip()
+    assert f'PYTHON = "{version}"' in (ROOT / "noxfile.py").read_text()
+    commands = re.findall(
+        r"^python.* -m nox -s \w+$", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    assert commands == [
+        f'python{version} -m pip install "nox[uv]" && python{version} -m nox -s {session}'
+        for session in ("docs", "tests")
+    ]
