@@ -36,10 +36,10 @@ Python {PYTHON} is needed and was not found. Install it, then run this again:
     macOS             brew install python@{PYTHON}
     Windows           winget install Python.Python.{PYTHON}
     anywhere          pyenv install {PYTHON}, or uv python install {PYTHON}
-The {EDITION.capitalize()} edition runs on Python {PYTHON} and no later one."""
+The {EDITION.capitalize()} edition runs on Python {PYTHON} and on no later one"""
 
 NO_COMPILER = f"""\
-A C++ compiler and Python's headers are needed: Aesara compiles each model.
+A C++ compiler and Python's headers are needed, because Aesara compiles each model.
 Missing here: {{missing}}. Install it, then run this again:
     Debian, Ubuntu    sudo apt install g++ python{PYTHON}-dev
     Fedora            sudo dnf install gcc-c++ python{PYTHON}-devel

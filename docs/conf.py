@@ -55,6 +55,7 @@ nb_execution_cache_path = str(
     gallery.open_cache(BUILD, gallery.cache_key(PACKAGE, LOCK, DOCS / "_kernel"))
 )
 nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_timeout = 900
 nb_kernel_rgx_aliases = {".*": "python3"}
 nb_merge_streams = True
@@ -75,6 +76,9 @@ bibtex_reference_style = "author_year"
 
 # Types stand in the docstrings, with shapes and units.
 autodoc_typehints = "none"
+default_role = "literal"
+maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 autosummary_generate = False
@@ -123,6 +127,7 @@ def setup(app):
         lambda _app: gallery.copy_pages(ROOT / "examples", DOCS / "examples"),
     )
     app.connect("autodoc-process-docstring", gallery.link_citations)
+    app.connect("autodoc-skip-member", gallery.skip_undescribed)
     app.connect(
         "build-finished",
         lambda app, _error: gallery.drop_stale_pages(Path(app.outdir), app.env.found_docs),

@@ -300,7 +300,7 @@ def test_a_simulated_survey_recovers_its_parameters():
     n_obs, n_county = 100_000, 2_000
     survey, truth = simulate_survey(n_obs, n_county, **asked, random_seed=8927)
     assert {name: float(truth[name]) for name in asked} == asked
-    alpha, beta = truth["alpha"].values, truth["beta"].values
+    alpha, beta = truth["alpha"].to_numpy(), truth["beta"].to_numpy()
     mean = alpha[survey.county_idx] + beta[survey.county_idx] * survey.floor
     for draws, centre, sd in [
         (alpha, asked["mu_alpha"], asked["sigma_alpha"]),

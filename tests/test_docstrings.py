@@ -25,8 +25,8 @@ def list_public() -> list[str]:
 
 def list_documented() -> list[str]:
     """Return the functions and classes that are offered, without the constants."""
-    things = {name: Validator._load_obj(name) for name in list_public()}
-    return [name for name, thing in things.items() if inspect.isroutine(thing) or inspect.isclass(thing)]
+    things = [(name, Validator._load_obj(name)) for name in list_public()]
+    return [name for name, it in things if inspect.isroutine(it) or inspect.isclass(it)]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -33,7 +33,6 @@ EXACT = {
 LOG_EVIDENCE = -1088.335
 
 
-
 # --- the mean-field family, exactly -----------------------------------------------------------
 
 

@@ -134,7 +134,9 @@ def test_scaled_likelihood_is_unbiased(kind, survey):
     (point,) = random_points(full, 1)
     homes = np.array(
         [
-            reference_logp(kind, point, Rows(*(vector[home : home + 1] for vector in survey.rows)), WIDE)
+            reference_logp(
+                kind, point, Rows(*(vector[home : home + 1] for vector in survey.rows)), WIDE
+            )
             for home in range(survey.n_obs)
         ]
     )
@@ -146,7 +148,7 @@ def test_scaled_likelihood_is_unbiased(kind, survey):
 
 @pytest.mark.parametrize("priors", PRIORS)
 def test_both_parameterisations_are_the_same_model(priors, survey):
-    """Their log-probabilities differ by the Jacobian of the offsets, sigma to the 6th power each."""
+    """Their log-probabilities differ by the offsets' Jacobian, sigma to the 6th power each."""
     centred = build("centred", survey.rows, survey, priors=PRIORS[priors])
     noncentred = build("noncentred", survey.rows, survey, priors=PRIORS[priors])
     logp_centred, logp_noncentred = centred.compile_logp(), noncentred.compile_logp()

@@ -93,6 +93,13 @@ def link_citations(
     lines[:] = [CITATION.sub(r":cite:p:`\1`", line) for line in lines]
 
 
+def skip_undescribed(
+    _app: Any, _what: str, _name: str, obj: Any, _skip: bool, _opt: Any
+) -> bool | None:
+    """Leave out a named tuple's fields, which its own docstring describes."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field") else None
+
+
 def drop_stale_pages(html: Path, documents: Iterable[str]) -> None:
     """Delete built pages whose source is gone, which Sphinx would leave for readers to find."""
     known = set(documents)

@@ -229,8 +229,14 @@ def log_joint(
     values : mapping of str to array_like, log pCi/L
         A value of each parameter of `exact_posterior`: scalars, and shape (n_county,) for the
         effects of counties. Others are ignored.
-    priors, alpha, beta, covariates, overrides
-        The model, as `exact_posterior` takes it; scales known to be 0 leave no density.
+    priors : str or Priors
+        Priors, or the name of some.
+    alpha, beta : {"pooled", "unpooled", "hierarchical", "absent"}
+        How the counties share the intercept, and the effect of the first floor.
+    covariates : mapping of str to array_like, shape (n_obs,), optional
+        Further fixed effects by name, one value a home.
+    overrides : mapping of str to prior, optional
+        Priors of single parameters by name.
 
     Returns
     -------
@@ -242,7 +248,8 @@ def log_joint(
     TypeError
         If an argument is of a wrong type.
     ValueError
-        If the model is not one (see `exact_posterior`), or a value is missing or of a wrong shape.
+        If the model is not one (see `exact_posterior`), a value is missing or of a wrong shape, or
+        the scale of a group is known to be 0.
 
     References
     ----------
@@ -260,6 +267,13 @@ def log_joint(
         raise ValueError(
             f"values must hold {listed(shapes)}, county effects of shape ({survey.n_county},) and "
             f"the others scalars; missing or of another shape: {listed(wrong)}."
+        )
+    if any(
+        effect and problem.scales[i] == KnownScale(0.0) for i, effect in enumerate(problem.effects)
+    ):
+        raise ValueError(
+            "the effects of counties have no density if their scale is known to be 0; "
+            "pool them, or give a positive KnownScale."
         )
     total, mean = 0.0, np.zeros(survey.n_obs)
     for name, spec in zip(Scales._fields, problem.scales, strict=True):

@@ -134,7 +134,8 @@ def divergent_draws(fit: Any, n_draws: int) -> npt.NDArray[np.bool_]:
     stats = getattr(fit, "sample_stats", None)
     if stats is None or "diverging" not in stats:
         return np.zeros(n_draws, dtype=np.bool_)
-    return stats["diverging"].transpose("chain", "draw").to_numpy().astype(np.bool_).ravel()
+    diverging = stats["diverging"].transpose("chain", "draw")
+    return np.asarray(diverging, dtype=np.bool_).ravel()
 
 
 def is_scale(var_name: str) -> bool:

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import arviz as az
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
+from scipy.integrate import cumulative_trapezoid
 
-from radon_gallery._checks import listed
+from radon_gallery._checks import (
+    FloatArray,
+    finite_numbers,
+    listed,
+    require_count,
+    require_same_length,
+)
+from radon_gallery.exact import ExactPosterior
 
-__all__ = ["compare_fits", "posterior_dataset"]
+__all__ = [
+    "ElboGap",
+    "compare_fits",
+    "compare_with_exact",
+    "posterior_dataset",
+    "split_elbo_gap",
+    "summarise_error",
+]
+
+# Standard errors that a bias must exceed to count: of 175 parameters, one in a hundred tables has
+# one beyond four by chance.
+_BEYOND_CHANCE = 4
 
 
 def posterior_dataset(fit: Any) -> xr.Dataset:
@@ -70,7 +91,8 @@ def compare_fits(
     TypeError
         If a fit has no posterior draws.
     ValueError
-        If there are no fits, `prob` is not between 0 and 1, or a fit lacks a parameter.
+        If there are no fits, `prob` is not between 0 and 1, a fit lacks a parameter, or there is
+        none to compare.
 
     References
     ----------
@@ -82,6 +104,10 @@ def compare_fits(
         raise ValueError(f"prob must lie between 0 and 1, got {prob!r}.")
     posteriors = {name: posterior_dataset(fit) for name, fit in fits.items()}
     names = _shared_scalars(posteriors) if var_names is None else list(var_names)
+    if not names:
+        raise ValueError(
+            "the fits have no scalar parameter in common; name some in var_names, at least one."
+        )
     for fit_name, posterior in posteriors.items():
         lacking = [name for name in names if name not in posterior]
         if lacking:
@@ -89,12 +115,170 @@ def compare_fits(
                 f"fit {fit_name!r} has no parameter {listed(lacking)}; it has {listed(posterior)}."
             )
     tables = {
-        fit_name: _summarise(posterior[names], _divergences(fits[fit_name]), prob)
+        fit_name: _summarise(posterior[names], _sampler_stats(fits[fit_name]), prob)
         for fit_name, posterior in posteriors.items()
     }
-    table = pd.concat(tables, names=["fit", "parameter"]).swaplevel()
-    order = next(iter(tables.values())).index
-    return table.reindex(pd.MultiIndex.from_product([order, tables], names=["parameter", "fit"]))
+    return _interleave(tables)
+
+
+def compare_with_exact(
+    fits: Mapping[str, Any], exact: ExactPosterior, var_names: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Measure the error of fits against the exact answer, for each parameter and county.
+
+    Parameters
+    ----------
+    fits : mapping of str to arviz.InferenceData or xarray.Dataset
+        The fits by name.
+    exact : ExactPosterior
+        The exact answer of the same model.
+    var_names : sequence of str, optional
+        Parameters to compare; by default all that the exact answer has. A vector gives one row a
+        county, as ``alpha[Aitkin]``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a parameter and fit: `exact_mean`, `exact_sd`; `bias`, the fit's mean less the exact
+        one in exact sds, and `bias_error`, its Monte Carlo standard error; `sd_ratio`, the fit's sd
+        over the exact one; `wasserstein`, the 1-Wasserstein distance in exact sds.
+
+    Raises
+    ------
+    TypeError
+        If a fit has no posterior draws.
+    ValueError
+        If there are no fits, or a fit or the exact answer lacks a parameter.
+
+    References
+    ----------
+    Vehtari et al. (2021), section 4, on the Monte Carlo error [vehtari2021rank].
+    """
+    if not fits:
+        raise ValueError("expected at least one fit by name, got none.")
+    names = [str(name) for name in exact.summary] if var_names is None else list(var_names)
+    posteriors = {name: posterior_dataset(fit) for name, fit in fits.items()}
+    for whose, dataset in {"the exact answer": exact.summary, **posteriors}.items():
+        lacking = [name for name in names if name not in dataset]
+        if lacking:
+            raise ValueError(
+                f"{whose} has no parameter {listed(lacking)}; it has {listed(dataset)}."
+            )
+    mean = _flatten(exact.summary[names].sel(statistic="mean", drop=True))
+    sd = _flatten(exact.summary[names].sel(statistic="sd", drop=True))
+    tables = {}
+    for fit_name, posterior in posteriors.items():
+        draws, dims = posterior[names], ["chain", "draw"]
+        distance = {name: _wasserstein(draws[name], exact.densities[name]) for name in names}
+        tables[fit_name] = pd.DataFrame(
+            {
+                "exact_mean": mean,
+                "exact_sd": sd,
+                "bias": (_flatten(draws.mean(dims)) - mean) / sd,
+                "bias_error": _flatten(_mean_error(draws)) / sd,
+                "sd_ratio": _flatten(draws.std(dims, ddof=1)) / sd,
+                "wasserstein": _flatten(xr.Dataset(distance)) / sd,
+            }
+        )
+    return _interleave(tables)
+
+
+def summarise_error(errors: pd.DataFrame) -> pd.Series:
+    """Say in one line for each fit how wrong it is.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        A table from `compare_with_exact`.
+
+    Returns
+    -------
+    pandas.Series of str
+        One line a fit: the largest bias beyond Monte Carlo error, the range of the spreads, and
+        the parameter that is farthest off.
+    """
+    lines = {}
+    for fit, table in errors.groupby(level="fit", sort=False):
+        rows = table.droplevel("fit")
+        bias, worst = rows["bias"].abs(), rows["wasserstein"].idxmax()
+        beyond = bias[bias > _BEYOND_CHANCE * rows["bias_error"]]
+        centre = (
+            f"means up to {beyond.max():.2f} exact sd off ({beyond.idxmax()})"
+            if len(beyond)
+            else "means right within Monte Carlo error"
+        )
+        spread = rows["sd_ratio"]
+        lines[fit] = (
+            f"{centre}; spreads {spread.min():.2f} to {spread.max():.2f} of the exact ones; "
+            f"farthest off: {worst}, by {rows['wasserstein'].max():.2f} exact sd"
+        )
+    return pd.Series(lines, name="verdict")
+
+
+@dataclass(frozen=True)
+class ElboGap:
+    """How far an ELBO falls short of the log evidence, and why. All in nats.
+
+    Parameters
+    ----------
+    total, total_error : float
+        ELBO less log evidence, and its Monte Carlo standard error. Never positive, but for that
+        error: it is minus the Kullback-Leibler divergence of the posterior from the approximation.
+    optimiser, optimiser_error : float
+        The part that a better optimiser would save: this fit's ELBO less that of the best member
+        of its family.
+    family, family_error : float
+        The part that the family cannot save: the best member's ELBO less the log evidence.
+    """
+
+    total: float
+    total_error: float
+    optimiser: float
+    optimiser_error: float
+    family: float
+    family_error: float
+
+
+def split_elbo_gap(
+    log_weights: npt.ArrayLike, optimum_log_weights: npt.ArrayLike, log_evidence: float
+) -> ElboGap:
+    """Split the gap between a fit's ELBO and the log evidence into its two causes.
+
+    Parameters
+    ----------
+    log_weights : array_like, shape (n_draws,), nats
+        ``estimate_elbo(fit, …).log_weights``.
+    optimum_log_weights : array_like, shape (n_draws,), nats
+        The same of the family's optimum, from a long full-data run with a decaying step, estimated
+        with the same seed: what the two share then cancels from their difference.
+    log_evidence : float
+        The exact log evidence, nats.
+
+    Returns
+    -------
+    ElboGap
+        The gap and its parts, each with its Monte Carlo standard error.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not finite, fewer than two, or differ in number.
+
+    References
+    ----------
+    Blei et al. (2017), eq. (14) [blei2017variational].
+    """
+    weights = finite_numbers("log_weights", log_weights)
+    optimum = finite_numbers("optimum_log_weights", optimum_log_weights)
+    require_same_length(log_weights=weights, optimum_log_weights=optimum)
+    require_count("the number of log_weights", len(weights), at_least=2)
+    parts = (weights - log_evidence, weights - optimum, optimum - log_evidence)
+    estimates = [
+        float(value)
+        for part in parts
+        for value in (part.mean(), part.std(ddof=1) / np.sqrt(len(part)))
+    ]
+    return ElboGap(*estimates)
 
 
 def _shared_scalars(posteriors: Mapping[str, xr.Dataset]) -> list[str]:
@@ -106,13 +290,13 @@ def _shared_scalars(posteriors: Mapping[str, xr.Dataset]) -> list[str]:
     ]
 
 
-def _divergences(fit: Any) -> int | None:
-    """Return the number of divergences, or None for draws that no Markov chain made."""
+def _sampler_stats(fit: Any) -> xr.Dataset | None:
+    """Return what the sampler recorded, or None for draws that no Markov chain made."""
     stats = getattr(fit, "sample_stats", None)
-    return None if stats is None else int(stats["diverging"].sum())
+    return stats.to_dataset() if hasattr(stats, "to_dataset") else stats
 
 
-def _summarise(posterior: xr.Dataset, divergences: int | None, prob: float) -> pd.DataFrame:
+def _summarise(posterior: xr.Dataset, stats: xr.Dataset | None, prob: float) -> pd.DataFrame:
     tails = [(1 - prob) / 2, (1 + prob) / 2]
     dims = ["chain", "draw"]
     interval = posterior.quantile(tails, dim=dims)
@@ -122,7 +306,10 @@ def _summarise(posterior: xr.Dataset, divergences: int | None, prob: float) -> p
         "lower": interval.isel(quantile=0, drop=True),
         "upper": interval.isel(quantile=1, drop=True),
     }
-    if divergences is not None:
+    divergences = None
+    if stats is not None:
+        # Samplers other than NUTS record none.
+        divergences = int(stats["diverging"].sum()) if "diverging" in stats else None
         columns["ess_bulk"] = az.ess(posterior, method="bulk")
         if posterior.sizes["chain"] > 1:
             columns["r_hat"] = az.rhat(posterior)
@@ -146,3 +333,41 @@ def _flatten(values: xr.Dataset) -> pd.Series:
             )
             entries[f"{name}[{told}]"] = float(value)
     return pd.Series(entries, dtype=float)
+
+
+def _interleave(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Put the fits' tables into one, parameter by parameter in the order of the first."""
+    table = pd.concat(tables, names=["fit", "parameter"]).swaplevel()
+    order = next(iter(tables.values())).index
+    return table.reindex(pd.MultiIndex.from_product([order, tables], names=["parameter", "fit"]))
+
+
+def _mean_error(draws: xr.Dataset) -> xr.Dataset:
+    """Return the Monte Carlo standard error of each mean; one draw from another where ESS says."""
+    return draws.std(["chain", "draw"], ddof=1) / np.sqrt(az.ess(draws, method="mean"))
+
+
+def _wasserstein(draws: xr.DataArray, curve: xr.DataArray) -> xr.DataArray:
+    """Return the 1-Wasserstein distance of draws from an exact density, entry by entry.
+
+    It is the mean distance between the sorted draws and the exact quantiles in their places.
+    """
+    ordered = np.sort(draws.stack(sample=["chain", "draw"]).transpose(..., "sample").to_numpy())
+    value, density = curve.transpose("curve", ..., "point").values
+    places = (np.arange(ordered.shape[-1]) + 0.5) / ordered.shape[-1]
+    distances = [
+        np.mean(np.abs(entry - np.interp(places, _cumulate(*pair), pair[0])))
+        for entry, pair in zip(
+            ordered.reshape(-1, ordered.shape[-1]),
+            np.stack([value, density], axis=-2).reshape(-1, 2, value.shape[-1]),
+            strict=True,
+        )
+    ]
+    dims = [dim for dim in draws.dims if dim not in ("chain", "draw")]
+    coords = {dim: draws[dim] for dim in dims}
+    return xr.DataArray(np.reshape(distances, ordered.shape[:-1]), coords, dims)
+
+
+def _cumulate(value: FloatArray, density: FloatArray) -> FloatArray:
+    cumulated = cumulative_trapezoid(density, value, initial=0)
+    return np.asarray(cumulated / cumulated[-1])

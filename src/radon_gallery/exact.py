@@ -58,6 +58,8 @@ class ExactPosterior:
         How much it changed when the rule was last refined, nats.
     n_nodes : int
         Nodes of each unknown scale, after that refinement.
+    _problem, _model, _level : object
+        What `sample` draws from.
     """
 
     summary: xr.Dataset

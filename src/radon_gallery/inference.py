@@ -5,20 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import arviz as az
 import numpy as np
 import numpy.typing as npt
 import pymc as pm
+from scipy.linalg import solve_triangular
 from tqdm import tqdm
 
-from radon_gallery._checks import listed, require_count
+from radon_gallery._checks import listed, require_choice, require_count
 from radon_gallery.editions import edition
 
-__all__ = ["AdviFit", "DecayingAdam", "fit_advi", "sample_nuts"]
+__all__ = ["METHODS", "AdviFit", "DecayingAdam", "fit_advi", "sample_nuts"]
 
 FloatArray = npt.NDArray[np.float64]
+
+#: The known families of approximations.
+METHODS: Final = ("meanfield", "fullrank")
+
+Optimiser = Callable[..., Mapping[Any, Any]]
+Callback = Callable[[Any, FloatArray, int], None]
 
 #: Steps between two calls of the callbacks and two changes of the learning rate.
 STEPS_A_CALL: Final = 100
@@ -64,9 +71,12 @@ class DecayingAdam:
         return float(self.initial * (self.final / self.initial) ** progress)
 
 
+_DEFAULTS: Final = {"meanfield": DecayingAdam(), "fullrank": DecayingAdam(0.001, 0.00001)}
+
+
 @dataclass(frozen=True, eq=False)
 class AdviFit:
-    """A mean-field approximation and what happened on the way to it.
+    """A Gaussian approximation and what happened on the way to it.
 
     Parameters
     ----------
@@ -74,8 +84,11 @@ class AdviFit:
         PyMC's own object, for whatever PyMC can do with it.
     model : pymc.Model
         The model that was fitted.
-    mean, sd : ndarray, shape (n_dim,)
-        Mean and standard deviation of the approximation in the unconstrained space.
+    mean : ndarray, shape (n_dim,)
+        Mean of the approximation in the unconstrained space.
+    factor : ndarray, shape (n_dim,) or (n_dim, n_dim)
+        Standard deviations of a mean-field approximation, or the lower triangular factor of a
+        full-rank one's covariance.
     losses : ndarray, shape (n_steps,), nats
         Negative ELBO of each step, one noisy estimate each, on the scale of the full data.
     seconds : float
@@ -91,7 +104,7 @@ class AdviFit:
     approximation: Any
     model: pm.Model
     mean: FloatArray
-    sd: FloatArray
+    factor: FloatArray
     losses: FloatArray
     seconds: float
     compile_seconds: float
@@ -102,6 +115,18 @@ class AdviFit:
     def steps(self) -> int:
         """Number of steps taken."""
         return len(self.losses)
+
+    @property
+    def sd(self) -> FloatArray:
+        """Standard deviations in the unconstrained space, shape (n_dim,)."""
+        return np.sqrt(np.diag(self.covariance))
+
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariance in the unconstrained space, shape (n_dim, n_dim)."""
+        if self.factor.ndim == 1:
+            return np.diag(self.factor**2)
+        return self.factor @ self.factor.T
 
     def draw_unconstrained(self, draws: int, *, random_seed: int) -> FloatArray:
         """Draw from the approximation in the unconstrained space.
@@ -126,7 +151,54 @@ class AdviFit:
         require_count("draws", draws)
         require_count("random_seed", random_seed, at_least=0)
         noise = np.random.default_rng(random_seed).standard_normal((draws, len(self.mean)))
-        return self.mean + self.sd * noise
+        if self.factor.ndim == 1:
+            return self.mean + self.factor * noise
+        return self.mean + noise @ self.factor.T
+
+    def log_density(self, points: FloatArray) -> FloatArray:
+        """Return the log density of the approximation at unconstrained points.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n_points, n_dim)
+            The points.
+
+        Returns
+        -------
+        ndarray, shape (n_points,), nats
+            The log density.
+        """
+        if self.factor.ndim == 1:
+            diagonal, noise = self.factor, (points - self.mean) / self.factor
+        else:
+            diagonal = np.diag(self.factor)
+            noise = solve_triangular(self.factor, (points - self.mean).T, lower=True).T
+        constant = np.log(np.abs(diagonal)).sum() + len(self.mean) * np.log(2 * np.pi) / 2
+        return np.asarray(-np.sum(noise**2, axis=1) / 2 - constant)
+
+    def require_same_variables(self, model: pm.Model) -> None:
+        """Check that another model, such as that of the whole survey, has the fitted variables.
+
+        Parameters
+        ----------
+        model : pymc.Model
+            The other model.
+
+        Raises
+        ------
+        ValueError
+            If names or shapes of the value variables differ.
+        """
+        wanted, got = (
+            {name: np.shape(value) for name, value in of.initial_point().items()}
+            for of in (model, self.model)
+        )
+        if wanted != got:
+            raise ValueError(
+                f"the fit is of a model with the variables {listed(got)}, but this model has "
+                f"{listed(wanted)}, or their shapes differ; fit the same model, such as with the "
+                "same parameterisation."
+            )
 
     def sample(self, draws: int = 1000, *, random_seed: int) -> az.InferenceData:
         """Draw from the approximation, on the scale of the model's own variables.
@@ -156,27 +228,33 @@ class AdviFit:
 def fit_advi(
     model: pm.Model,
     *,
+    method: str = "meanfield",
     steps: int = 40_000,
-    optimiser: DecayingAdam | Callable[..., Mapping[Any, Any]] | None = None,
-    callbacks: Sequence[Callable[[Any, FloatArray, int], None]] = (),
+    optimiser: DecayingAdam | Optimiser | None = None,
+    callbacks: Sequence[Callback] = (),
     random_seed: int,
     progressbar: bool = True,
 ) -> AdviFit:
-    """Fit mean-field ADVI.
+    """Fit ADVI, with a mean-field or a full-rank Gaussian.
 
     Parameters
     ----------
     model : pymc.Model
         The model, on the whole survey or on a minibatch.
+    method : {"meanfield", "fullrank"}
+        Whether the Gaussian has independent dimensions or a full covariance. A full-rank fit
+        spends the first third of its steps on a mean-field one and starts from that.
     steps : int
         Number of steps, each with one Monte Carlo draw and one batch.
     optimiser : DecayingAdam or PyMC optimiser, optional
-        How a gradient becomes a step; by default ``DecayingAdam()``. A PyMC optimiser, such as
-        ``pm.adagrad_window(learning_rate=0.001)``, keeps its own learning rate.
+        How a gradient becomes a step; by default ``DecayingAdam()`` for mean field and, since so
+        many more parameters jitter, ``DecayingAdam(0.001, 0.00001)`` for full rank. A PyMC
+        optimiser, such as ``pm.adagrad_window(learning_rate=0.001)``, keeps its own learning rate.
+        The mean-field start of a full-rank fit always has the default.
     callbacks : sequence of callable
         Each is called as ``callback(approximation, losses, step)`` after every 100th step and after
         the last, `losses` on the full-data scale; one that raises StopIteration stops the fit.
-        PyMC's ``CheckParametersConvergence`` is one.
+        PyMC's ``CheckParametersConvergence`` is one. Not called during the mean-field start.
     random_seed : int
         Seed of everything random in the fit: Monte Carlo draws and rows. The same seed gives the
         same fit.
@@ -195,7 +273,7 @@ def fit_advi(
         If `model` is not a PyMC model, `steps` or `random_seed` is not a whole number, or the
         optimiser or a callback cannot be called.
     ValueError
-        If `steps` is below 1 or `random_seed` negative.
+        If the method is unknown, `steps` is too small or `random_seed` negative.
     FloatingPointError
         If the fit turns NaN; the message says at which step and in which parameters.
 
@@ -205,55 +283,84 @@ def fit_advi(
     """
     if not isinstance(model, pm.Model):
         raise TypeError(f"expected a PyMC model, got {type(model).__name__}.")
-    require_count("steps", steps)
+    require_choice("method", method, METHODS)
+    require_count("steps", steps, at_least=1 if method == "meanfield" else 3)
     require_count("random_seed", random_seed, at_least=0)
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"callbacks must be callable, got {callback!r}.")
-    schedule = custom = None
-    if optimiser is None or isinstance(optimiser, DecayingAdam):
-        schedule = optimiser or DecayingAdam()
-    elif callable(optimiser):
-        custom = optimiser
-    else:
-        raise TypeError(f"optimiser must be DecayingAdam or PyMC's, got {optimiser!r}.")
-    loop = edition.AdviLoop(model, optimiser=custom, random_seed=int(random_seed))
-    stop_reason = f"took all {steps:,} steps"
-    started = time.perf_counter()
-    chunks: list[FloatArray] = [np.empty(0)]
-    taken = 0
+    for given in (*callbacks, *(() if optimiser is None else (optimiser,))):
+        if not (callable(given) or isinstance(given, DecayingAdam)):
+            raise TypeError(f"callbacks and optimisers must be callable, got {given!r}.")
+    stages = [_Stage(method, steps, optimiser or _DEFAULTS[method], callbacks)]
+    if method == "fullrank":
+        first = _Stage("meanfield", steps // 3, _DEFAULTS["meanfield"], ())
+        stages = [first, stages[0]._replace(steps=steps - first.steps)]
+    history: list[FloatArray] = [np.empty(0)]
+    stop_reason = None
+    start: tuple[FloatArray, FloatArray] | None = None
+    seconds = compile_seconds = 0.0
     with tqdm(total=steps, disable=not progressbar, desc="ADVI", unit="step") as progress:
-        try:
-            while taken < steps:
-                wanted = min(STEPS_A_CALL, steps - taken)
-                losses = loop.run(wanted, schedule.rate(taken / steps) if schedule else 0.0)
-                chunks.append(losses)
-                taken += len(losses)
-                progress.update(len(losses))
-                if len(losses) and np.isnan(losses[-1]):
-                    raise FloatingPointError(_tell_nan(loop, taken))
-                if len(losses) < wanted:
-                    raise KeyboardInterrupt
-                progress.set_postfix(loss=f"{losses.mean():,.1f}", refresh=False)
-                for callback in callbacks:
-                    callback(loop.approximation, np.concatenate(chunks), taken)
-        except StopIteration as stop:
-            stop_reason = str(stop) or f"a callback stopped it after {taken:,} steps"
-        except KeyboardInterrupt:
-            stop_reason = f"interrupted after {taken:,} of {steps:,} steps"
-    seconds = time.perf_counter() - started
-    mean, sd = loop.gaussian()
+        for stage in stages:
+            loop = edition.AdviLoop(
+                model,
+                method=stage.method,
+                optimiser=None if isinstance(stage.optimiser, DecayingAdam) else stage.optimiser,
+                start=start,
+                random_seed=int(random_seed),
+            )
+            compile_seconds += loop.compile_seconds
+            started = time.perf_counter()
+            stop_reason = _run_stage(stage, loop, history, progress)
+            seconds += time.perf_counter() - started
+            start = loop.gaussian()
+            if stop_reason:
+                break
+    losses = np.concatenate(history)
+    mean, factor = loop.gaussian()
     return AdviFit(
         approximation=loop.approximation,
         model=model,
         mean=mean,
-        sd=sd,
-        losses=np.concatenate(chunks),
+        factor=factor,
+        losses=losses,
         seconds=seconds,
-        compile_seconds=loop.compile_seconds,
-        stop_reason=stop_reason,
+        compile_seconds=compile_seconds,
+        stop_reason=stop_reason or f"took all {steps:,} steps",
         random_seed=int(random_seed),
     )
+
+
+class _Stage(NamedTuple):
+    """A stretch of a fit that one compiled loop takes."""
+
+    method: str
+    steps: int
+    optimiser: DecayingAdam | Optimiser
+    callbacks: Sequence[Callback]
+
+
+def _run_stage(stage: _Stage, loop: Any, history: list[FloatArray], progress: Any) -> str | None:
+    """Take the stage's steps, adding their losses to `history`; say why if it stops early."""
+    schedule = stage.optimiser if isinstance(stage.optimiser, DecayingAdam) else None
+    before = sum(map(len, history))
+    taken = 0
+    try:
+        while taken < stage.steps:
+            wanted = min(STEPS_A_CALL, stage.steps - taken)
+            losses = loop.run(wanted, schedule.rate(taken / stage.steps) if schedule else 0.0)
+            history.append(losses)
+            taken += len(losses)
+            progress.update(len(losses))
+            if len(losses) and np.isnan(losses[-1]):
+                raise FloatingPointError(_tell_nan(loop, before + taken))
+            if len(losses) < wanted:
+                raise KeyboardInterrupt
+            progress.set_postfix(loss=f"{losses.mean():,.1f}", refresh=False)
+            for callback in stage.callbacks:
+                callback(loop.approximation, np.concatenate(history), before + taken)
+    except StopIteration as stop:
+        return str(stop) or f"a callback stopped it after {before + taken:,} steps"
+    except KeyboardInterrupt:
+        return f"interrupted after {before + taken:,} of {progress.total:,} steps"
+    return None
 
 
 def sample_nuts(
@@ -319,8 +426,8 @@ def sample_nuts(
         )
     points = covariance = None
     if start is not None:
-        _require_same_variables(model, start.model)
-        covariance = np.diag(start.sd**2)
+        start.require_same_variables(model)
+        covariance = start.covariance
         drawn = start.sample(chains, random_seed=random_seed).posterior
         points = [
             {variable.name: drawn[variable.name].values[0, chain] for variable in model.free_RVs}
@@ -339,27 +446,15 @@ def sample_nuts(
     )
 
 
-def _require_same_variables(model: pm.Model, fitted: pm.Model) -> None:
-    wanted, got = (
-        {name: np.shape(value) for name, value in of.initial_point().items()}
-        for of in (model, fitted)
-    )
-    if wanted != got:
-        raise ValueError(
-            f"start was fitted to a model with the variables {listed(got)}, but this model has "
-            f"{listed(wanted)}, or their shapes differ; fit the same model, such as with the same "
-            "parameterisation."
-        )
-
-
 def _tell_nan(loop: Any, step: int) -> str:
     """Say in which of the approximation's parameters a fit turned NaN."""
     told = []
+    mean, factor = loop.gaussian()
     for variable, where in loop.variables().items():
-        for parameter, values in loop.parameters().items():
-            bad = int(np.sum(~np.isfinite(values[where])))
-            if bad:
-                told.append(f"{parameter} of {variable} ({bad} of {values[where].size})")
+        for parameter, values in {"mean": mean, "spread": factor}.items():
+            finite = np.isfinite(values[where]).reshape(len(mean[where]), -1).all(axis=1)
+            if not finite.all():
+                told.append(f"{parameter} of {variable} ({np.sum(~finite)} of {finite.size})")
     return (
         f"ADVI turned NaN at step {step:,}. Not finite: {', '.join(told) or 'the loss alone'}. "
         "Try a smaller learning rate, tighter priors, or look for a variable that can run away."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -29,6 +30,7 @@ __all__ = [
     "draw_batches",
     "has_minibatch",
     "is_symbolic",
+    "log_density",
     "minibatch_tensors",
     "n_rows",
     "reseed_minibatches",
@@ -140,6 +142,9 @@ def reseed_minibatches(model: pm.Model, random_seed: int) -> None:
 # --- ADVI -------------------------------------------------------------------------------------
 
 
+_METHODS = {"meanfield": pm.ADVI, "fullrank": pm.FullRankADVI}
+
+
 class AdviLoop:
     """PyMC's own ADVI objective and updates, compiled once and run many steps a call.
 
@@ -147,9 +152,13 @@ class AdviLoop:
     ----------
     model : pymc.Model
         The model.
+    method : {"meanfield", "fullrank"}
+        The family of approximations.
     optimiser : callable, optional
         A PyMC optimiser, such as ``pm.adagrad_window(learning_rate=0.001)``. By default Adam,
         with the learning rate of each call to `run`.
+    start : tuple of ndarray, each of shape (n_dim,), optional
+        Means and standard deviations to start from, uncorrelated.
     random_seed : int
         Seed of the Monte Carlo draws and of the rows.
 
@@ -165,14 +174,19 @@ class AdviLoop:
         self,
         model: pm.Model,
         *,
+        method: str,
         optimiser: Callable[..., Mapping[Any, Any]] | None,
+        start: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
         random_seed: int,
     ) -> None:
         started = time.perf_counter()
         rows_seed, draws_seed = np.random.SeedSequence(random_seed).generate_state(2)
         with model:
-            inference = pm.ADVI(random_seed=int(draws_seed) % (2**31 - 21069))
+            inference = _METHODS[method](random_seed=int(draws_seed) % (2**31 - 21069))
         self.approximation = inference.approx
+        self._group = self.approximation.groups[0]
+        if start is not None:
+            self._set_gaussian(*start)
         scale = self.approximation.symbolic_normalizing_constant
         self._loss_scale = float(aesara.function([], scale, no_default_updates=True)())
         self._rate = aesara.shared(np.asarray(0.0, dtype=aesara.config.floatX), "learning_rate")
@@ -205,22 +219,40 @@ class AdviLoop:
             pass  # the fit so far is kept; the caller sees that steps are missing
         return losses[:taken] * self._loss_scale
 
-    def parameters(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Return the variational parameters by name: `mu` and `rho`, each of shape (n_dim,)."""
-        return {
-            name: np.asarray(value.get_value(), dtype=np.float64)
-            for name, value in self.approximation.groups[0].params_dict.items()
-        }
-
     def variables(self) -> dict[str, slice]:
         """Return where each of the model's value variables lies in the unconstrained vector."""
-        ordering = self.approximation.groups[0].ordering
-        return {name: entry[1] for name, entry in ordering.items()}
+        return {name: entry[1] for name, entry in self._group.ordering.items()}
 
     def gaussian(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return the approximation's mean and standard deviations, each of shape (n_dim,)."""
-        mean, sd = aesara.function([], [self.approximation.mean, self.approximation.std])()
-        return np.asarray(mean, dtype=np.float64), np.asarray(sd, dtype=np.float64)
+        """Return the approximation's mean, shape (n_dim,), and factor, as `AdviFit` has them."""
+        full = "L_tril" in self._group.params_dict
+        outputs = [self._group.mean, self._group.L if full else self._group.std]
+        mean, factor = aesara.function([], outputs)()
+        return np.asarray(mean, dtype=np.float64), np.asarray(factor, dtype=np.float64)
+
+    def _set_gaussian(self, mean: npt.NDArray[np.float64], factor: npt.NDArray[np.float64]) -> None:
+        """Start from standard deviations `factor`, shape (n_dim,), and no correlation."""
+        rho = np.log(np.expm1(factor))  # PyMC's own map of a scale to a free parameter
+        values = {"mu": mean, "rho": rho, "L_tril": np.diag(rho)[np.tril_indices(len(rho))]}
+        for name, parameter in self._group.params_dict.items():
+            parameter.set_value(values[name].astype(parameter.dtype))
+
+
+def _split(model: pm.Model, draws: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
+    """Cut unconstrained draws, shape (n_draws, n_dim), into the model's value variables."""
+    point = model.initial_point()
+    shapes = [np.shape(point[variable.name]) for variable in model.value_vars]
+    ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])
+    columns = np.split(draws, ends[:-1], axis=1)
+    return [
+        column.reshape(len(draws), *shape) for column, shape in zip(columns, shapes, strict=True)
+    ]
+
+
+def log_density(model: pm.Model, draws: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the log joint density of data and unconstrained draws, shape (n_draws,), nats."""
+    compute = model.compile_fn(model.logp(), inputs=model.value_vars, point_fn=False)
+    return np.array([compute(*values) for values in zip(*_split(model, draws), strict=True)])
 
 
 def transform_draws(model: pm.Model, draws: npt.NDArray[np.float64]) -> az.InferenceData:
@@ -228,18 +260,11 @@ def transform_draws(model: pm.Model, draws: npt.NDArray[np.float64]) -> az.Infer
 
     The columns follow the model's value variables in their own order.
     """
-    point = model.initial_point()
-    sizes = [np.size(point[variable.name]) for variable in model.value_vars]
     outputs = [*model.free_RVs, *model.deterministics]
     compute = model.compile_fn(
         model.replace_rvs_by_values(outputs), inputs=model.value_vars, point_fn=False
     )
-    columns = np.split(draws, np.cumsum(sizes)[:-1], axis=1)
-    shapes = [np.shape(point[variable.name]) for variable in model.value_vars]
-    shaped = [
-        column.reshape(len(draws), *shape) for column, shape in zip(columns, shapes, strict=True)
-    ]
-    results = [compute(*values) for values in zip(*shaped, strict=True)]
+    results = [compute(*values) for values in zip(*_split(model, draws), strict=True)]
     names = [variable.name for variable in outputs]
     posterior = {
         name: np.stack(values)[np.newaxis]
@@ -275,7 +300,9 @@ def run_nuts(
     level = log.level
     log.setLevel(logging.ERROR)  # what it would say on the way stands in the result
     try:
-        with model:
+        with model, warnings.catch_warnings():
+            # PyMC lays one statistic of a single chain the wrong way round, then drops it.
+            warnings.filterwarnings("ignore", message="More chains", category=UserWarning)
             # Without a covariance to hold on to, PyMC estimates a diagonal while it tunes.
             step = {"target_accept": target_accept}
             if covariance is not None:

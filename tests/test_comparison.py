@@ -1,0 +1,159 @@
+"""Tables of fits side by side: values against NumPy, order, and what has no meaning left out."""
+
+from __future__ import annotations
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import pytest
+
+from radon_gallery.comparison import compare_fits, posterior_dataset
+
+COLUMNS = ["mean", "sd", "lower", "upper", "r_hat", "ess_bulk", "divergences"]
+COUNTIES = ["Aitkin", "Lac qui Parle"]
+
+
+def draw_fit(
+    seed: int, *, chains: int, sampled: bool, extra: str | None = None
+) -> az.InferenceData:
+    """Make a fit of normal draws; `sampled` gives it a sampler's statistics, 3 divergences."""
+    rng = np.random.default_rng(seed)
+    posterior = {
+        "eps": rng.normal(1.0, 0.1, size=(chains, 400)),
+        "alpha": rng.normal([0.0, 5.0], [1.0, 2.0], size=(chains, 400, 2)),
+        "mu_alpha": rng.normal(-2.0, 3.0, size=(chains, 400)),
+    }
+    if extra:
+        posterior[extra] = rng.normal(size=(chains, 400))
+    diverging = np.arange(chains * 400).reshape(chains, 400) < 3
+    return az.from_dict(
+        posterior=posterior,
+        sample_stats={"diverging": diverging} if sampled else None,
+        coords={"county": COUNTIES},
+        dims={"alpha": ["county"]},
+    )
+
+
+@pytest.fixture(scope="module")
+def fits() -> dict[str, az.InferenceData]:
+    return {
+        "NUTS": draw_fit(1, chains=4, sampled=True),
+        "ADVI": draw_fit(2, chains=1, sampled=False, extra="only_here"),
+        "one chain": draw_fit(3, chains=1, sampled=True),
+    }
+
+
+@pytest.mark.parametrize("fit", ["NUTS", "ADVI", "one chain"])
+@pytest.mark.parametrize("prob", [0.5, 0.9])
+def test_values_are_numpys(fits, fit, prob):
+    table = compare_fits(fits, ["eps", "alpha"], prob=prob).xs(fit, level="fit")
+    posterior = fits[fit].posterior
+    draws = {
+        "eps": posterior["eps"].to_numpy().ravel(),
+        "alpha[Aitkin]": posterior["alpha"].to_numpy()[..., 0].ravel(),
+        "alpha[Lac qui Parle]": posterior["alpha"].to_numpy()[..., 1].ravel(),
+    }
+    assert list(table.index) == list(draws)
+    for name, values in draws.items():
+        lower, upper = np.quantile(values, [(1 - prob) / 2, (1 + prob) / 2])
+        expected = [values.mean(), values.std(ddof=1), lower, upper]
+        np.testing.assert_allclose(table.loc[name, COLUMNS[:4]].astype(float), expected)
+
+
+def test_diagnostics_are_arvizs(fits):
+    table = compare_fits(fits).xs("NUTS", level="fit")
+    posterior = fits["NUTS"].posterior
+    for name in ("eps", "mu_alpha"):
+        assert table.loc[name, "r_hat"] == float(az.rhat(posterior)[name])
+        assert table.loc[name, "ess_bulk"] == float(az.ess(posterior)[name])
+    assert (table["divergences"] == 3).all()
+
+
+def test_what_means_nothing_is_missing(fits):
+    table = compare_fits(fits)
+    missing = table[["r_hat", "ess_bulk", "divergences"]].isna().groupby(level="fit").all()
+    assert list(missing.loc["NUTS"]) == [False, False, False]
+    assert list(missing.loc["ADVI"]) == [True, True, True]
+    assert list(missing.loc["one chain"]) == [True, False, False]
+
+
+def test_a_sampler_without_divergences_keeps_its_other_diagnostics(fits):
+    stats = {"accepted": np.ones((4, 400))}
+    metropolis = az.InferenceData(
+        posterior=fits["NUTS"].posterior, sample_stats=az.dict_to_dataset(stats)
+    )
+    table = compare_fits({"Metropolis": metropolis})
+    assert table["divergences"].isna().all()
+    assert table[["r_hat", "ess_bulk"]].notna().all(axis=None)
+
+
+def test_rows_are_parameters_in_the_first_fits_order_then_fits_in_the_callers(fits):
+    table = compare_fits(fits)
+    expected = pd.MultiIndex.from_product(
+        [["eps", "mu_alpha"], ["NUTS", "ADVI", "one chain"]], names=["parameter", "fit"]
+    )
+    pd.testing.assert_index_equal(table.index, expected)
+    assert list(table.columns) == COLUMNS
+
+
+def test_parameters_come_in_the_order_asked_for(fits):
+    table = compare_fits(fits, ["mu_alpha", "alpha", "eps"])
+    names = table.index.get_level_values("parameter").unique()
+    assert list(names) == ["mu_alpha", "alpha[Aitkin]", "alpha[Lac qui Parle]", "eps"]
+
+
+def test_a_dataset_of_draws_is_a_fit_too(fits):
+    table = compare_fits({"draws": fits["NUTS"].posterior, "fit": fits["NUTS"]})
+    draws, fit = (table["mean"].xs(name, level="fit") for name in ("draws", "fit"))
+    pd.testing.assert_series_equal(draws, fit)
+    assert table.xs("draws", level="fit")["divergences"].isna().all()
+
+
+def test_a_single_fit_makes_a_table(fits):
+    assert compare_fits({"NUTS": fits["NUTS"]}).index.names == ["parameter", "fit"]
+
+
+def test_nothing_is_changed(fits):
+    before = fits["NUTS"].posterior.copy(deep=True)
+    compare_fits(fits)
+    assert fits["NUTS"].posterior.identical(before)
+
+
+def test_posterior_dataset_gives_the_draws(fits):
+    posterior = fits["NUTS"].posterior
+    assert posterior_dataset(fits["NUTS"]).identical(posterior)
+    assert posterior_dataset(posterior) is posterior
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+def test_no_fits_are_refused():
+    with pytest.raises(ValueError, match="expected at least one fit by name, got none"):
+        compare_fits({})
+
+
+@pytest.mark.parametrize("prob", [0.0, 1.0, 90, -0.5, np.nan])
+def test_a_probability_lies_between_0_and_1(fits, prob):
+    with pytest.raises(ValueError, match=f"prob must lie between 0 and 1, got {prob!r}"):
+        compare_fits(fits, prob=prob)
+
+
+def test_a_parameter_that_a_fit_lacks_is_named(fits):
+    told = "fit 'NUTS' has no parameter 'only_here'; it has 'eps', 'alpha', 'mu_alpha'"
+    with pytest.raises(ValueError, match=told):
+        compare_fits(fits, ["eps", "only_here"])
+
+
+def test_fits_without_a_scalar_in_common_are_refused(fits):
+    other = {"other": fits["NUTS"].posterior[["alpha"]]}
+    with pytest.raises(ValueError, match="no scalar parameter in common; name some in var_names"):
+        compare_fits(fits | other)
+    with pytest.raises(ValueError, match="name some in var_names, at least one"):
+        compare_fits(fits, [])
+
+
+@pytest.mark.parametrize("fit", [None, {"eps": [1.0]}, np.ones(3), az.InferenceData()])
+def test_what_has_no_draws_is_no_fit(fit):
+    with pytest.raises(TypeError, match=f"expected a fit .*; got {type(fit).__name__}"):
+        compare_fits({"bad": fit})

@@ -1,0 +1,105 @@
+"""Each edition offers the same functions; one is chosen by what is installed."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import pkgutil
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import radon_gallery
+from radon_gallery import editions
+from radon_gallery.editions import edition
+
+REQUIRED = {
+    "NAME",
+    "AdviLoop",
+    "draw_batches",
+    "has_minibatch",
+    "is_symbolic",
+    "minibatch_tensors",
+    "n_rows",
+    "reseed_minibatches",
+    "run_nuts",
+    "transform_draws",
+    "version_line",
+}
+MODULES = [module.name for module in pkgutil.iter_modules(editions.__path__)]
+
+
+def read_module(name: str) -> ast.Module:
+    """Parse an edition without importing it: its engine may not be installed."""
+    return ast.parse(Path(editions.__path__[0], f"{name}.py").read_text(encoding="utf-8"))
+
+
+def test_there_is_an_aesara_edition():
+    assert "aesara" in MODULES
+
+
+def read_exported(name: str) -> set[str]:
+    """Return the names in an edition's `__all__`, all of which it must define."""
+    defined, exported = set(), set()
+    for node in read_module(name).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names = {target.id for target in node.targets if isinstance(target, ast.Name)}
+            defined |= names
+            if "__all__" in names:
+                exported = set(ast.literal_eval(node.value))
+    assert exported <= defined
+    return exported
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_edition_offers_the_required_names(module):
+    assert read_exported(module) >= REQUIRED
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_all_editions_offer_the_same(module):
+    assert read_exported(module) == read_exported("aesara")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_loop_of_each_edition_has_the_required_methods(module):
+    (loop,) = (
+        node
+        for node in read_module(module).body
+        if isinstance(node, ast.ClassDef) and node.name == "AdviLoop"
+    )
+    methods = {node.name for node in loop.body if isinstance(node, ast.FunctionDef)}
+    assert methods >= {"run", "parameters", "variables", "gaussian"}
+
+
+def test_the_rest_of_the_package_uses_only_what_editions_offer():
+    used = set()
+    for path in Path(radon_gallery.__path__[0]).glob("*.py"):
+        used |= set(re.findall(r"\bedition\.(\w+)", path.read_text(encoding="utf-8")))
+    assert used
+    assert used <= read_exported("aesara")
+
+
+def test_the_edition_that_runs_is_one_of_them():
+    assert edition.__name__.rpartition(".")[2] in MODULES
+    for name in REQUIRED:
+        assert hasattr(edition, name)
+        if name != "NAME":
+            assert inspect.getdoc(getattr(edition, name))
+
+
+def test_the_version_line_tells_edition_and_versions():
+    line = radon_gallery.version_line()
+    numbers = r"\d+\.\d+\.\d+"
+    pattern = rf"{edition.NAME} edition: PyMC {numbers}, {edition.NAME} {numbers}, Python {numbers}"
+    assert re.fullmatch(pattern, line)
+    assert f"PyMC {version('pymc')}," in line
+    assert line == edition.version_line()
+
+
+def test_the_packages_version_is_the_distributions():
+    assert radon_gallery.__version__ == version("radon-gallery")
