@@ -151,6 +151,18 @@ def live(session: nox.Session) -> None:
 
 
 @edition_session
+def data(session: nox.Session) -> None:
+    """Make the packaged survey anew from the raw files, which lie in the wheel of pymc3 3.8."""
+    install(session)
+    raw = Path(session.create_tmp(), "raw")
+    session.run_install(
+        *("uv", "pip", "install", "--quiet", "--no-deps", f"--target={raw}", "pymc3==3.8"),
+        env=UV_ENV,
+    )
+    session.run("python", "tools/make_survey.py", str(raw / "pymc3" / "examples" / "data"))
+
+
+@edition_session
 def lock(session: nox.Session) -> None:
     """Write the lock anew: the newest versions that work together."""
     # uv narrows a resolution to one Python only by a setting beside the project.

@@ -13,11 +13,12 @@ import numpy.typing as npt
 import pymc as pm
 import pytest
 from pymc.variational.callbacks import CheckParametersConvergence
+from scipy import stats
 
 from radon_gallery import inference
 from radon_gallery.data import Rows, Survey, simulate_survey
 from radon_gallery.editions import edition
-from radon_gallery.inference import AdviFit, DecayingAdam, fit_advi, sample_nuts
+from radon_gallery.inference import METHODS, AdviFit, DecayingAdam, fit_advi, sample_nuts
 from radon_gallery.minibatch import build_minibatch, draw_batches
 from radon_gallery.models import hierarchical_model
 
@@ -77,7 +78,7 @@ def toy() -> Toy:
         minibatch=minibatch,
         batched=county_means(minibatch, survey, survey.n_obs),
         mean=(PRIOR_MEAN / PRIOR_SD**2 + sums / NOISE**2) / precision,
-        factor=precision**-0.5,
+        sd=precision**-0.5,
     )
 
 
@@ -416,6 +417,78 @@ def test_bad_draws_are_refused(fits, arguments, error, told):
         fits["full"].sample(**{"draws": 10, "random_seed": 1} | arguments)
 
 
+# --- full rank --------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    """One intercept and one floor effect, known noise: the posterior is normal and correlated."""
+
+    model: pm.Model
+    mean: Array
+    covariance: Array
+
+
+@pytest.fixture(scope="module")
+def line(toy: Toy) -> Line:
+    rows = toy.survey.rows
+    with pm.Model() as model:
+        alpha, beta = pm.Normal("alpha", 0, PRIOR_SD), pm.Normal("beta", 0, PRIOR_SD)
+        pm.Normal("y", alpha + beta * rows.floor, NOISE, observed=rows.log_radon)
+    design = np.stack([np.ones(60), rows.floor], axis=1)
+    covariance = np.linalg.inv(np.eye(2) / PRIOR_SD**2 + design.T @ design / NOISE**2)
+    return Line(model, covariance @ design.T @ rows.log_radon / NOISE**2, covariance)
+
+
+@pytest.fixture(scope="module")
+def line_fits(line: Line) -> dict[str, AdviFit]:
+    arguments = {"steps": 12_000, "random_seed": 8927} | QUIET
+    return {method: fit_advi(line.model, method=method, **arguments) for method in METHODS}
+
+
+def test_full_rank_finds_a_correlated_posterior_exactly(line, line_fits):
+    """Its Kullback-Leibler divergence from the posterior is under 0.02 nats."""
+    fit = line_fits["fullrank"]
+    precision = np.linalg.inv(line.covariance)
+    error = fit.mean - line.mean
+    _, log_det = np.linalg.slogdet(precision @ fit.covariance)
+    divergence = (
+        np.trace(precision @ fit.covariance) + error @ precision @ error - 2 - log_det
+    ) / 2
+    assert 0 <= divergence < 0.02
+    assert fit.stop_reason == "took all 12,000 steps"
+    assert fit.steps == 12_000
+
+
+def test_mean_field_has_the_right_centre_and_the_familys_widths(line, line_fits):
+    """Its best sds are one over the root of the precision's diagonal: too small, as known."""
+    fit = line_fits["meanfield"]
+    best = 1 / np.sqrt(np.diag(np.linalg.inv(line.covariance)))
+    assert (best < np.sqrt(np.diag(line.covariance))).all()
+    np.testing.assert_allclose(fit.mean, line.mean, atol=0.2 * best.min())
+    np.testing.assert_allclose(fit.sd, best, rtol=0.1)
+    np.testing.assert_allclose(fit.covariance, np.diag(fit.sd**2))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_log_density_and_draws_are_those_of_the_normal(line_fits, method):
+    """The density is SciPy's; 20,000 draws have the covariance within 5 standard errors."""
+    fit, n_draws = line_fits[method], 20_000
+    draws = fit.draw_unconstrained(n_draws, random_seed=8927)
+    normal = stats.multivariate_normal(fit.mean, fit.covariance)
+    np.testing.assert_allclose(fit.log_density(draws[:50]), normal.logpdf(draws[:50]))
+    variances = np.outer(fit.sd, fit.sd) ** 2
+    error = np.sqrt((variances + fit.covariance**2) / n_draws)
+    assert (np.abs(np.cov(draws.T) - fit.covariance) < 5 * error).all()
+
+
+def test_callbacks_of_a_full_rank_fit_begin_after_its_mean_field_start(line):
+    calls = []
+    remember = lambda approximation, losses, step: calls.append((len(losses), step))  # noqa: E731
+    arguments = {"steps": 600, "callbacks": [remember], "random_seed": 1} | QUIET
+    fit_advi(line.model, method="fullrank", **arguments)
+    assert calls == [(300, 300), (400, 400), (500, 500), (600, 600)]
+
+
 # --- ADVI: bad input --------------------------------------------------------------------------
 
 
@@ -426,8 +499,10 @@ def test_bad_draws_are_refused(fits, arguments, error, told):
         ({"steps": 1e4}, TypeError, "steps must be a whole number, got 10000.0 of type float"),
         ({"random_seed": -1}, ValueError, "random_seed must be at least 0, got -1"),
         ({"random_seed": None}, TypeError, "random_seed must be a whole number, got None"),
-        ({"optimiser": "adam"}, TypeError, "optimiser must be DecayingAdam or PyMC's, got 'adam'"),
-        ({"callbacks": ["stop"]}, TypeError, "callbacks must be callable, got 'stop'"),
+        ({"optimiser": "adam"}, TypeError, "optimisers must be callable, got 'adam'"),
+        ({"callbacks": ["stop"]}, TypeError, "callbacks .* must be callable, got 'stop'"),
+        ({"method": "flow"}, ValueError, "unknown method 'flow'; choose one of 'fullrank', 'mean"),
+        ({"method": "fullrank", "steps": 2}, ValueError, "steps must be at least 3, got 2"),
     ],
 )
 def test_bad_arguments_of_a_fit_are_refused(toy, arguments, error, told):

@@ -17,7 +17,7 @@ def version_line() -> str:
     str
         One line, such as ``"Aesara edition: PyMC 4.4.0, Aesara 2.8.7, Python 3.11.7"``.
     """
-    # Loaded here, so that the exact answer and the data do not wait for PyMC's import.
-    from radon_gallery.editions import edition
+    # Asked for here, so that data and the exact answer can be had without any PyMC.
+    from radon_gallery import editions
 
-    return edition.version_line()
+    return editions.version_line()

@@ -225,8 +225,9 @@ def draw_effects(
     beta = noise[1] * np.sqrt(spare) - spare * first * alpha
     for effect, mean, deviation in zip(model.effects, means, (alpha, beta), strict=True):
         if effect is not None:
-            known = not isinstance(effect.centre, str)
-            centre = effect.centre if known else draws[effect.centre][:, None]
+            centre = effect.centre
+            if isinstance(centre, str):
+                centre = draws[centre][:, None]
             draws[effect.name] = centre + mean + deviation
     return draws
 
@@ -349,7 +350,7 @@ def _centre(model: GaussianModel, effect: CountyEffect) -> tuple[float, FloatArr
 
 def _quadratic_form(root: FloatArray, vectors: FloatArray) -> FloatArray:
     """Return |root @ vector|² of each node's vectors, shapes (J, r, r) and ([J,] K, r) → (J, K)."""
-    return ((vectors @ root.transpose(0, 2, 1)) ** 2).sum(axis=-1)
+    return np.asarray(((vectors @ root.transpose(0, 2, 1)) ** 2).sum(axis=-1))
 
 
 def _outer_products(vectors: FloatArray) -> FloatArray:

@@ -301,7 +301,7 @@ def _override(defaults: dict[str, _P], overrides: Mapping[str, Prior]) -> dict[s
     """Return the defaults, those replaced that an override of the same kind names."""
     chosen = dict(defaults)
     for name, default in defaults.items():
-        kinds = _NORMAL if isinstance(default, NormalPrior) else _SCALE
+        kinds = next(kinds for kinds in (_NORMAL, _SCALE) if isinstance(default, kinds))
         prior = overrides.get(name, default)
         if not isinstance(prior, kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)

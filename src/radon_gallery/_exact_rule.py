@@ -191,7 +191,7 @@ def _scan(log_density: Callable[[Scales], FloatArray], grids: list[FloatArray]) 
 
 
 def _profile(density: FloatArray, axis: int) -> FloatArray:
-    return np.moveaxis(density, axis, 0).reshape(density.shape[axis], -1).max(axis=1)
+    return np.asarray(np.moveaxis(density, axis, 0).reshape(density.shape[axis], -1).max(axis=1))
 
 
 def _narrow(
@@ -264,7 +264,9 @@ def _interpolate(rule: Rule, x: FloatArray) -> FloatArray:
     n_nodes = len(rule.values)
     degrees = np.arange(n_nodes)
     nodes, _ = leggauss(n_nodes)
-    return (legvander(x, n_nodes - 1) * (degrees + 0.5)) @ legvander(nodes, n_nodes - 1).T
+    return np.asarray(
+        (legvander(x, n_nodes - 1) * (degrees + 0.5)) @ legvander(nodes, n_nodes - 1).T
+    )
 
 
 def _invert(rule: Rule, mass: FloatArray, probability: FloatArray) -> FloatArray:
@@ -282,4 +284,4 @@ def _invert(rule: Rule, mass: FloatArray, probability: FloatArray) -> FloatArray
     rows = np.broadcast_to(cumulative, (len(probability), _FINE))
     upper, lower = (np.take_along_axis(rows, index, 1)[:, 0] for index in (above, above - 1))
     part = (target[:, 0] - lower) / (upper - lower)
-    return x[above[:, 0] - 1] + np.clip(part, 0, 1) * (x[1] - x[0])
+    return np.asarray(x[above[:, 0] - 1] + np.clip(part, 0, 1) * (x[1] - x[0]))

@@ -293,7 +293,7 @@ def _shared_scalars(posteriors: Mapping[str, xr.Dataset]) -> list[str]:
 def _sampler_stats(fit: Any) -> xr.Dataset | None:
     """Return what the sampler recorded, or None for draws that no Markov chain made."""
     stats = getattr(fit, "sample_stats", None)
-    return stats.to_dataset() if hasattr(stats, "to_dataset") else stats
+    return stats.to_dataset() if stats is not None and hasattr(stats, "to_dataset") else stats
 
 
 def _summarise(posterior: xr.Dataset, stats: xr.Dataset | None, prob: float) -> pd.DataFrame:
@@ -344,7 +344,8 @@ def _interleave(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _mean_error(draws: xr.Dataset) -> xr.Dataset:
     """Return the Monte Carlo standard error of each mean; one draw from another where ESS says."""
-    return draws.std(["chain", "draw"], ddof=1) / np.sqrt(az.ess(draws, method="mean"))
+    ess: xr.Dataset = az.ess(draws, method="mean")
+    return draws.std(["chain", "draw"], ddof=1) / ess**0.5
 
 
 def _wasserstein(draws: xr.DataArray, curve: xr.DataArray) -> xr.DataArray:

@@ -241,7 +241,7 @@ def survey_from_frame(
     if repeated:
         raise ValueError(f"the table has more than one column {listed(repeated)}; keep one.")
     names = frame[county].astype("category")
-    codes = names.cat.codes.to_numpy()
+    codes = names.cat.codes.to_numpy().astype(np.int64)
     reject_rows(county, names.to_numpy(), codes < 0, "the name of a county")
     _, first_row, position = np.unique(codes, return_index=True, return_inverse=True)
     values: dict[str, FloatArray] = {}
@@ -282,10 +282,10 @@ def simulate_survey(
         Number of homes, at least `n_county`.
     n_county : int
         Number of counties, at least 1.
-    mu_alpha, mu_beta : float, log pCi/L
-        Means of the county intercepts and of the county floor effects.
-    sigma_alpha, sigma_beta : float, log pCi/L
-        Their standard deviations; 0 makes all counties alike.
+    mu_alpha, sigma_alpha : float, log pCi/L
+        Mean and standard deviation of the county intercepts; 0 makes all counties alike.
+    mu_beta, sigma_beta : float, log pCi/L
+        The same of the county floor effects.
     eps : float, log pCi/L
         Residual standard deviation.
     random_seed : int

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import platform
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import aesara
@@ -25,7 +23,6 @@ from aesara.scalar.basic import convert_to_float64
 from aesara.tensor.elemwise import Elemwise
 
 __all__ = [
-    "NAME",
     "AdviLoop",
     "draw_batches",
     "has_minibatch",
@@ -36,19 +33,7 @@ __all__ = [
     "reseed_minibatches",
     "run_nuts",
     "transform_draws",
-    "version_line",
 ]
-
-NAME = "Aesara"
-
-
-def version_line() -> str:
-    """Return the edition and its versions in one line."""
-    return (
-        f"{NAME} edition: PyMC {version('pymc')}, Aesara {version('aesara')}, "
-        f"Python {platform.python_version()}"
-    )
-
 
 # --- minibatches ------------------------------------------------------------------------------
 
