@@ -577,6 +577,19 @@ def test_a_fit_gives_its_covariance_and_its_draws_as_starting_points(hierarchica
             np.testing.assert_array_equal(value, draws[name].values[0, chain])
 
 
+def test_the_covariance_is_used_as_a_mass_matrix():
+    """Scales 50 apart: measured by their covariance a trajectory takes few steps, 7 at most."""
+    with pm.Model() as model:
+        pm.Normal("narrow", 0, 0.1)
+        pm.Normal("broad", 0, 5.0)
+    adam = DecayingAdam(0.05, 0.001)
+    fit = fit_advi(model, steps=3_000, optimiser=adam, random_seed=1, **QUIET)
+    np.testing.assert_allclose(fit.sd, [0.1, 5.0], rtol=0.2)
+    arguments = {"draws": 100, "tune": 100, "chains": 1, "start": fit}
+    stats = sample_nuts(model, **arguments, random_seed=1, **QUIET).sample_stats
+    assert float(stats["n_steps"].median()) <= 7
+
+
 def test_without_a_fit_pymc_tunes_on_its_own(toy, handed_on):
     sample_nuts(toy.full, random_seed=4)
     assert (handed_on["start"], handed_on["covariance"]) == (None, None)
