@@ -7,7 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radon_gallery.comparison import compare_fits, posterior_dataset
+from radon_gallery.comparison import (
+    compare_fits,
+    compare_with_exact,
+    posterior_dataset,
+    split_elbo_gap,
+    summarise_error,
+)
+from radon_gallery.data import simulate_survey
+from radon_gallery.exact import ExactPosterior, exact_posterior
 
 COLUMNS = ["mean", "sd", "lower", "upper", "r_hat", "ess_bulk", "divergences"]
 COUNTIES = ["Aitkin", "Lac qui Parle"]
@@ -157,3 +165,76 @@ def test_fits_without_a_scalar_in_common_are_refused(fits):
 def test_what_has_no_draws_is_no_fit(fit):
     with pytest.raises(TypeError, match=f"expected a fit .*; got {type(fit).__name__}"):
         compare_fits({"bad": fit})
+
+
+# --- against the exact answer -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def answer() -> ExactPosterior:
+    return exact_posterior(simulate_survey(60, 4, random_seed=2).survey, priors="weak")
+
+
+def test_exact_draws_are_found_right(answer):
+    """Their biases are within four Monte Carlo errors and their spreads within four of theirs."""
+    table = compare_with_exact({"exact": answer.sample(4000, random_seed=1)}, answer)
+    assert len(table) == 5 + 2 * 4
+    assert (table["bias"].abs() < 4 * table["bias_error"]).all()
+    assert (table["sd_ratio"] - 1).abs().max() < 0.1
+    np.testing.assert_allclose(table["bias_error"], 4000**-0.5, rtol=0.25)
+    assert summarise_error(table)["exact"].startswith("means right within Monte Carlo error")
+
+
+def test_a_shift_is_measured_in_exact_sds(answer):
+    draws = answer.sample(4000, random_seed=1)
+    sd = answer.summary.sel(statistic="sd", drop=True)
+    table = compare_with_exact({"exact": draws, "shifted": draws + 2 * sd}, answer)
+    exact, shifted = (table.xs(name, level="fit") for name in ("exact", "shifted"))
+    np.testing.assert_allclose(shifted["bias"] - exact["bias"], 2, atol=1e-9)
+    np.testing.assert_allclose(shifted["sd_ratio"], exact["sd_ratio"])
+    # The distance of a shift is its length; the draws' own distance adds at most itself.
+    assert ((shifted["wasserstein"] - 2).abs() <= exact["wasserstein"] + 1e-3).all()
+    assert "means up to 2." in summarise_error(table)["shifted"]
+
+
+def test_counties_are_matched_by_name(answer):
+    draws = answer.sample(500, random_seed=1)
+    reverse = {"county": slice(None, None, -1)}
+    pd.testing.assert_frame_equal(
+        compare_with_exact({"fit": draws.isel(reverse)}, answer),
+        compare_with_exact({"fit": draws}, answer),
+    )
+
+
+def test_other_counties_are_refused(answer):
+    draws = answer.sample(10, random_seed=1)
+    draws = draws.assign_coords(county=[f"other {number}" for number in range(4)])
+    with pytest.raises(ValueError, match="differ in the labels of 'county'"):
+        compare_with_exact({"fit": draws}, answer)
+
+
+def test_draws_that_are_not_finite_are_refused(answer):
+    draws = answer.sample(10, random_seed=1)
+    with pytest.raises(ValueError, match="draws that are not finite"):
+        compare_with_exact({"fit": draws.where(draws["draw"] > 0)}, answer)
+
+
+@pytest.mark.parametrize("compare", [compare_fits, lambda fit: compare_with_exact(fit, None)])
+def test_fits_come_by_name(compare, answer):
+    with pytest.raises(TypeError, match="expected fits by name"):
+        compare(answer.sample(10, random_seed=1))
+
+
+def test_the_gap_is_split_with_its_errors():
+    weights, optimum = np.array([-12.0, -10.0, -11.0]), np.array([-9.0, -8.0, -10.0])
+    gap = split_elbo_gap(weights, optimum, -7.0)
+    assert (gap.total, gap.optimiser, gap.family) == (-4.0, -2.0, -2.0)
+    root = np.sqrt(3)
+    errors = (gap.total_error, gap.optimiser_error, gap.family_error)
+    np.testing.assert_allclose(errors, [1 / root, 1 / root, 1 / root])
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, np.nan], [1.0, 2.0, 3.0]])
+def test_weights_that_do_not_pair_are_refused(weights):
+    with pytest.raises(ValueError, match="at least 2|finite number|one length"):
+        split_elbo_gap(weights, weights[:1] * 2 if len(weights) == 3 else weights, 0.0)

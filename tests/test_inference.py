@@ -279,7 +279,7 @@ def runaway(bound: float) -> pm.Model:
 
 
 def test_a_fit_that_turns_nan_names_step_and_parameters():
-    with pytest.raises(FloatingPointError, match="turned NaN at step 1. ") as caught:
+    with pytest.raises(FloatingPointError, match="turned NaN or infinite at step 1. ") as caught:
         fit_advi(runaway(-1e6), steps=500, random_seed=1, **QUIET)
     told = str(caught.value)
     assert "Not finite: mean of x (1 of 1), spread of x (1 of 1)." in told
@@ -295,7 +295,9 @@ def test_the_step_at_which_a_fit_turned_nan_is_exact():
             (param, param + 1 if param.name == "mu" else 0 * param - 20.0) for param in params
         )
 
-    with pytest.raises(FloatingPointError, match="turned NaN at step 252. .*: the loss alone"):
+    with pytest.raises(
+        FloatingPointError, match="turned NaN or infinite at step 252. .*: the loss alone"
+    ):
         fit_advi(runaway(250.5), steps=1_000, optimiser=march, random_seed=1, **QUIET)
 
 
@@ -622,3 +624,24 @@ def test_nuts_on_a_minibatch_is_refused(toy):
 def test_bad_arguments_of_nuts_are_refused(toy, arguments, error, told):
     with pytest.raises(error, match=told):
         sample_nuts(toy.full, **{"random_seed": 1} | arguments)
+
+
+def test_one_chain_keeps_its_statistics_in_their_places(toy):
+    fit = sample_nuts(toy.full, draws=30, tune=50, chains=1, random_seed=1, progressbar=False)
+    assert fit.sample_stats["diverging"].shape == (1, 30)
+    assert fit.sample_stats["diverging"].dtype == bool
+    assert np.isfinite(fit.sample_stats["energy"]).all()
+
+
+def test_a_last_step_that_turns_nan_is_noticed(toy):
+    def spoil(loss_or_grads, params):
+        return OrderedDict((param, param * np.nan) for param in params)
+
+    with pytest.raises(FloatingPointError, match="at step 1. Not finite: mean of"):
+        fit_advi(
+            toy.full,
+            steps=1,
+            optimiser=spoil,
+            random_seed=1,
+            progressbar=False,
+        )

@@ -17,6 +17,7 @@ from scipy import optimize, special
 
 from radon_gallery.data import Survey
 from radon_gallery.inference import AdviFit, fit_advi, sample_nuts
+from radon_gallery.mean_field import mean_field_optimum
 from radon_gallery.minibatch import build_minibatch
 from radon_gallery.models import PARAMETERISATIONS, hierarchical_model
 
@@ -217,6 +218,16 @@ def test_the_reference_agrees_with_pymc(fits, kind, minnesota):
 def test_no_elbo_exceeds_the_log_evidence(best, kind):
     """The family's error in nats: the best ELBO lies below the evidence, by at most 6."""
     assert 0 < LOG_EVIDENCE - best[kind][0] < 6
+
+
+@EVERY_KIND
+def test_the_packages_optimum_is_the_references(best, kind, minnesota):
+    optimum = mean_field_optimum(minnesota, parameterisation=kind)
+    assert abs(optimum.elbo - best[kind][0]) < 1e-4
+    for column, name in enumerate(("sigma_alpha", "sigma_beta", "eps")):
+        reference = moments(*best[kind][1][:, column])
+        expected = [reference.scale, reference.sd]
+        np.testing.assert_allclose(optimum.summary[name], expected, rtol=2e-3)
 
 
 @EVERY_KIND

@@ -274,3 +274,38 @@ def test_full_data_is_checked_as_a_survey_is(survey):
     spoiled = survey.rows._replace(floor=np.full(40, 2))
     with pytest.raises(ValueError, match="floor must be 0 .* 40 of 40 rows are not"):
         pooled_model(spoiled, survey.coords)
+
+
+@pytest.mark.parametrize("codes", [[False, True], [0.0, 1.0]], ids=["bool", "float"])
+def test_codes_of_another_type_name_the_same_counties(codes):
+    """A vector of booleans must not become a mask."""
+    coords = {"county": ["a", "b"], "obs_id": [0, 1]}
+    plain, other = (
+        unpooled_model(Rows(np.array([0.3, 1.2]), np.array([0, 1]), np.array(idx)), coords)
+        for idx in ([0, 1], codes)
+    )
+    point = plain.initial_point() | {"alpha": np.array([1.0, 5.0])}
+    assert plain.compile_logp()(point) == other.compile_logp()(point)
+
+
+def test_labels_of_other_homes_are_refused(minnesota):
+    coords = {**minnesota.coords, "obs_id": range(5)}
+    with pytest.raises(ValueError, match="label 5 homes under 'obs_id', but rows have 919"):
+        pooled_model(minnesota.rows, coords)
+
+
+def test_labels_of_other_counties_are_refused_for_a_minibatch(minnesota):
+    batch = build_minibatch(minnesota.rows, 10, random_seed=1)
+    with pytest.raises(ValueError, match="county_idx goes up to 84, but coords name 2 counties"):
+        pooled_model(batch, {"county": ["a", "b"]}, total_size=minnesota.n_obs)
+
+
+def test_a_minibatch_of_unequal_vectors_is_refused(minnesota):
+    ten, one = (build_minibatch(minnesota.rows, size, random_seed=1) for size in (10, 1))
+    with pytest.raises(ValueError, match="log_radon has 10, floor has 1, county_idx has 10"):
+        pooled_model(ten._replace(floor=one.floor), minnesota.coords, total_size=919)
+
+
+def test_a_survey_is_not_its_rows(minnesota):
+    with pytest.raises(TypeError, match=r"expected Rows, such as survey\.rows, got Survey"):
+        pooled_model(minnesota, minnesota.coords)

@@ -58,6 +58,6 @@ def test_one_python_version_everywhere() -> None:
         r"^python.* -m nox -s \w+$", (ROOT / "README.md").read_text(), re.MULTILINE
     )
     assert commands == [
-        f'python{version} -m pip install "nox[uv]" && python{version} -m nox -s {session}'
+        f'python{version} -m pip install --upgrade "nox[uv]" && python{version} -m nox -s {session}'
         for session in ("docs", "tests")
     ]

@@ -89,7 +89,7 @@ def compare_fits(
     Raises
     ------
     TypeError
-        If a fit has no posterior draws.
+        If `fits` are not given by name, or a fit has no posterior draws.
     ValueError
         If there are no fits, `prob` is not between 0 and 1, a fit lacks a parameter, or there is
         none to compare.
@@ -98,8 +98,7 @@ def compare_fits(
     ----------
     Vehtari et al. (2021) [vehtari2021rank].
     """
-    if not fits:
-        raise ValueError("expected at least one fit by name, got none.")
+    _require_fits(fits)
     if not 0 < prob < 1:
         raise ValueError(f"prob must lie between 0 and 1, got {prob!r}.")
     posteriors = {name: posterior_dataset(fit) for name, fit in fits.items()}
@@ -146,16 +145,16 @@ def compare_with_exact(
     Raises
     ------
     TypeError
-        If a fit has no posterior draws.
+        If `fits` are not given by name, or a fit has no posterior draws.
     ValueError
-        If there are no fits, or a fit or the exact answer lacks a parameter.
+        If there are no fits, a fit or the exact answer lacks a parameter, their counties differ,
+        or a draw is not finite.
 
     References
     ----------
     Vehtari et al. (2021), section 4, on the Monte Carlo error [vehtari2021rank].
     """
-    if not fits:
-        raise ValueError("expected at least one fit by name, got none.")
+    _require_fits(fits)
     names = [str(name) for name in exact.summary] if var_names is None else list(var_names)
     posteriors = {name: posterior_dataset(fit) for name, fit in fits.items()}
     for whose, dataset in {"the exact answer": exact.summary, **posteriors}.items():
@@ -168,7 +167,7 @@ def compare_with_exact(
     sd = _flatten(exact.summary[names].sel(statistic="sd", drop=True))
     tables = {}
     for fit_name, posterior in posteriors.items():
-        draws, dims = posterior[names], ["chain", "draw"]
+        draws, dims = _matched(posterior[names], exact.summary, fit_name), ["chain", "draw"]
         distance = {name: _wasserstein(draws[name], exact.densities[name]) for name in names}
         tables[fit_name] = pd.DataFrame(
             {
@@ -279,6 +278,29 @@ def split_elbo_gap(
         for value in (part.mean(), part.std(ddof=1) / np.sqrt(len(part)))
     ]
     return ElboGap(*estimates)
+
+
+def _require_fits(fits: object) -> None:
+    if not isinstance(fits, dict):
+        raise TypeError(
+            f"expected fits by name, such as {{'ADVI': fit}}, got {type(fits).__name__}."
+        )
+    if not fits:
+        raise ValueError("expected at least one fit by name, got none.")
+
+
+def _matched(draws: xr.Dataset, exact: xr.Dataset, fit_name: str) -> xr.Dataset:
+    """Return the draws with their labels in the exact answer's order, after checking them."""
+    labels = {dim: exact[dim] for dim in draws.dims if dim in exact.indexes}
+    for dim, wanted in labels.items():
+        if set(draws[dim].values.tolist()) != set(wanted.values.tolist()):
+            raise ValueError(
+                f"fit {fit_name!r} and the exact answer differ in the labels of {dim!r}; compare "
+                "fits of the survey that was integrated."
+            )
+    if not all(bool(np.isfinite(values).all()) for values in draws.values()):
+        raise ValueError(f"fit {fit_name!r} has draws that are not finite; mend the fit first.")
+    return draws.sel(labels)
 
 
 def _shared_scalars(posteriors: Mapping[str, xr.Dataset]) -> list[str]:

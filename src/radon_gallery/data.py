@@ -28,6 +28,7 @@ __all__ = [
     "Survey",
     "check_rows",
     "load_minnesota",
+    "require_rows",
     "simulate_survey",
     "survey_from_frame",
 ]
@@ -299,13 +300,14 @@ def simulate_survey(
     Raises
     ------
     TypeError
-        If a size is not a whole number.
+        If a size or the seed is not a whole number.
     ValueError
-        If a size is below 1, there are fewer homes than counties, a standard deviation is
-        negative, or a parameter is not finite.
+        If a size is below 1, the seed is negative, there are fewer homes than counties, a standard
+        deviation is negative, or a parameter is not finite.
     """
     require_count("n_obs", n_obs)
     require_count("n_county", n_county)
+    require_count("random_seed", random_seed, at_least=0)
     if n_obs < n_county:
         raise ValueError(
             f"each county needs a home: got n_obs={n_obs} homes for n_county={n_county} counties."
@@ -332,6 +334,23 @@ def simulate_survey(
     return Simulation(Survey(log_radon, floor, county_idx, county), truth)
 
 
+def require_rows(rows: object) -> None:
+    """Check that rows are such, of data or of a minibatch.
+
+    Parameters
+    ----------
+    rows : Rows
+        What is to be checked.
+
+    Raises
+    ------
+    TypeError
+        If they are anything else, such as a survey.
+    """
+    if not isinstance(rows, Rows):
+        raise TypeError(f"expected Rows, such as survey.rows, got {type(rows).__name__}.")
+
+
 def check_rows(rows: Rows, *, n_county: int | None = None) -> Rows:
     """Return the rows of a whole survey as arrays of their proper types, after checking them.
 
@@ -349,10 +368,13 @@ def check_rows(rows: Rows, *, n_county: int | None = None) -> Rows:
 
     Raises
     ------
+    TypeError
+        If `rows` are not `Rows`.
     ValueError
         If the vectors are empty, differ in length, or hold what they may not; the message names
         the rows.
     """
+    require_rows(rows)
     require_same_length(**{name: np.asarray(vector) for name, vector in rows._asdict().items()})
     if len(rows.log_radon) == 0:
         raise ValueError("the survey is empty: expected at least one home, got none.")

@@ -109,7 +109,8 @@ def pareto_k(elbo: Elbo) -> float:
     Returns
     -------
     float
-        The shape k of the generalised Pareto distribution fitted to the largest weights.
+        The shape k of the generalised Pareto distribution fitted to the largest weights; minus
+        infinity if all weights are the same.
 
     Raises
     ------
@@ -124,6 +125,8 @@ def pareto_k(elbo: Elbo) -> float:
         raise ValueError(
             f"k needs at least 100 draws, got {len(elbo.log_weights)}; give estimate_elbo more."
         )
+    if np.ptp(elbo.log_weights) == 0:
+        return -np.inf  # the posterior itself: no tail at all
     _, k = az.psislw(elbo.log_weights)
     return float(k)
 
@@ -148,16 +151,19 @@ def stack_runs(runs: Sequence[Any]) -> xr.Dataset:
     TypeError
         If a run has no posterior draws.
     ValueError
-        If there are fewer than two runs, or one has several chains.
+        If there are fewer than two runs, one has several chains, or they differ in draws.
 
     References
     ----------
     Vehtari et al. (2021) [vehtari2021rank].
     """
     draws = [posterior_dataset(run) for run in runs]
-    if len(draws) < 2 or any(run.sizes["chain"] != 1 for run in draws):
-        chains = [run.sizes["chain"] for run in draws]
-        raise ValueError(f"expected at least two runs of one chain each, got chains {chains}.")
+    sizes = [(run.sizes["chain"], run.sizes["draw"]) for run in draws]
+    if len(draws) < 2 or set(sizes) != {(1, sizes[0][1])}:
+        raise ValueError(
+            "expected at least two runs of one chain each and as many draws; got (chains, draws) "
+            f"of {sizes}."
+        )
     numbered = [run.assign_coords(chain=[number]) for number, run in enumerate(draws)]
     return xr.concat(numbered, dim="chain", combine_attrs="drop")
 
@@ -182,8 +188,10 @@ class AverageIterates:
 
     Raises
     ------
+    TypeError
+        If `every` is not a whole number.
     ValueError
-        If `r_hat` is not above 1 or `tolerance` is not positive.
+        If `every` is below 1, `r_hat` is not above 1 or `tolerance` is not positive.
 
     References
     ----------
@@ -203,9 +211,13 @@ class AverageIterates:
         self.every = every
         self.history: list[tuple[int, float, float]] = []
         self._iterates: list[list[FloatArray]] = []
+        self._seen = 0
 
     def __call__(self, approximation: Any, _losses: FloatArray, step: int) -> None:
         """Record the iterate; raise StopIteration when the iterates have settled."""
+        if self._seen and step <= self._seen:  # another fit has begun
+            self.history, self._iterates = [], []
+        self._seen = step
         parameters = approximation.params
         self._iterates.append([parameter.get_value() for parameter in parameters])
         kept = len(self._iterates) // 2

@@ -91,11 +91,12 @@ class ExactPosterior:
         Raises
         ------
         TypeError
-            If `draws` is not a whole number.
+            If `draws` or `random_seed` is not a whole number.
         ValueError
-            If `draws` is below 1.
+            If `draws` is below 1 or `random_seed` negative.
         """
         require_count("draws", draws)
+        require_count("random_seed", random_seed, at_least=0)
         rng = np.random.default_rng(random_seed)
         parts = []
         for start in range(0, draws, _CHUNK):

@@ -275,7 +275,7 @@ def fit_advi(
     ValueError
         If the method is unknown, `steps` is too small or `random_seed` negative.
     FloatingPointError
-        If the fit turns NaN; the message says at which step and in which parameters.
+        If the fit turns NaN or infinite; the message says at which step and in which parameters.
 
     References
     ----------
@@ -311,16 +311,17 @@ def fit_advi(
             stop_reason = _run_stage(stage, loop, history, progress)
             seconds += time.perf_counter() - started
             start = loop.gaussian()
+            if not all(np.isfinite(values).all() for values in start):
+                raise FloatingPointError(_tell_nan(loop, sum(map(len, history))))
             if stop_reason:
                 break
-    losses = np.concatenate(history)
     mean, factor = loop.gaussian()
     return AdviFit(
         approximation=loop.approximation,
         model=model,
         mean=mean,
         factor=factor,
-        losses=losses,
+        losses=np.concatenate(history),
         seconds=seconds,
         compile_seconds=compile_seconds,
         stop_reason=stop_reason or f"took all {steps:,} steps",
@@ -349,7 +350,7 @@ def _run_stage(stage: _Stage, loop: Any, history: list[FloatArray], progress: An
             history.append(losses)
             taken += len(losses)
             progress.update(len(losses))
-            if len(losses) and np.isnan(losses[-1]):
+            if len(losses) and not np.isfinite(losses[-1]):
                 raise FloatingPointError(_tell_nan(loop, before + taken))
             if len(losses) < wanted:
                 raise KeyboardInterrupt
@@ -456,6 +457,7 @@ def _tell_nan(loop: Any, step: int) -> str:
             if not finite.all():
                 told.append(f"{parameter} of {variable} ({np.sum(~finite)} of {finite.size})")
     return (
-        f"ADVI turned NaN at step {step:,}. Not finite: {', '.join(told) or 'the loss alone'}. "
+        f"ADVI turned NaN or infinite at step {step:,}. "
+        f"Not finite: {', '.join(told) or 'the loss alone'}. "
         "Try a smaller learning rate, tighter priors, or look for a variable that can run away."
     )

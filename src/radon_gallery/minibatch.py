@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from radon_gallery._checks import require_count
-from radon_gallery.data import Rows, check_rows
+from radon_gallery.data import Rows, check_rows, require_rows
 from radon_gallery.editions import edition
 
 __all__ = ["build_minibatch", "draw_batches"]
@@ -34,7 +34,8 @@ def build_minibatch(rows: Rows, batch_size: int, *, random_seed: int) -> Rows:
     Raises
     ------
     TypeError
-        If `batch_size` or `random_seed` is not a whole number, or `rows` is a minibatch already.
+        If `batch_size` or `random_seed` is not a whole number, or `rows` are not those of a whole
+        survey.
     ValueError
         If `batch_size` is below 1 or larger than the survey, `random_seed` is negative, or the
         rows are empty, differ in length or hold what they may not.
@@ -48,6 +49,7 @@ def build_minibatch(rows: Rows, batch_size: int, *, random_seed: int) -> Rows:
     Robbins and Monro (1951) [robbins1951stochastic]; Hoffman et al. (2013), section 2.3
     [hoffman2013stochastic].
     """
+    require_rows(rows)
     if any(edition.is_symbolic(vector) for vector in rows):
         raise TypeError("rows are a minibatch already; give the rows of a whole survey.")
     checked = check_rows(rows)
@@ -84,6 +86,7 @@ def draw_batches(minibatch: Rows, n_batches: int) -> Rows:
     ValueError
         If `n_batches` is below 1.
     """
+    require_rows(minibatch)
     if not all(edition.is_symbolic(vector) for vector in minibatch):
         raise TypeError("expected a minibatch from build_minibatch, got rows that are data.")
     require_count("n_batches", n_batches)

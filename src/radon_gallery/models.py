@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 import pymc as pm
 
 from radon_gallery._checks import listed, require_choice, require_count
-from radon_gallery.data import Rows, check_rows
+from radon_gallery.data import Rows, check_rows, require_rows
 from radon_gallery.editions import edition
 from radon_gallery.priors import HalfNormalPrior, NormalPrior, Priors, ScalePrior, get_priors
 
@@ -57,7 +58,7 @@ def pooled_model(
     Gelman and Hill (2007), section 12.2 [gelman2007data].
     """
     chosen = get_priors(priors)
-    _check_rows(rows, coords, total_size)
+    rows = _checked_rows(rows, coords, total_size)
     with pm.Model(coords=_kept(coords, rows)) as model:
         alpha = _effect("alpha", chosen.effect)
         beta = _effect("beta", chosen.effect)
@@ -99,7 +100,7 @@ def unpooled_model(
     Gelman and Hill (2007), section 12.2 [gelman2007data].
     """
     chosen = get_priors(priors)
-    _check_rows(rows, coords, total_size)
+    rows = _checked_rows(rows, coords, total_size)
     with pm.Model(coords=_kept(coords, rows)) as model:
         alpha = _effect("alpha", chosen.effect, dims="county")
         beta = _effect("beta", chosen.effect, dims="county")
@@ -153,7 +154,7 @@ def hierarchical_model(
     """
     chosen = get_priors(priors)
     require_choice("parameterisation", parameterisation, PARAMETERISATIONS)
-    _check_rows(rows, coords, total_size)
+    rows = _checked_rows(rows, coords, total_size)
     with pm.Model(coords=_kept(coords, rows)) as model:
         alpha, beta = (
             _county_effects(
@@ -202,12 +203,14 @@ def _likelihood(mu: Any, rows: Rows, total_size: int | None, noise: ScalePrior) 
 
 def _kept(coords: Coords, rows: Rows) -> dict[str, Any]:
     """Leave out the labels of the homes where the rows are a minibatch."""
-    symbolic = edition.is_symbolic(rows.log_radon)
-    return {dim: labels for dim, labels in coords.items() if not (symbolic and dim == "obs_id")}
+    if edition.is_symbolic(rows.log_radon):
+        return {dim: labels for dim, labels in coords.items() if dim != "obs_id"}
+    return {"obs_id": np.arange(len(rows.log_radon)), **coords}
 
 
-def _check_rows(rows: Rows, coords: Coords, total_size: int | None) -> None:
+def _checked_rows(rows: Rows, coords: Coords, total_size: int | None) -> Rows:
     """Check rows, labels and `total_size` against one another before anything is built."""
+    require_rows(rows)
     if "county" not in coords:
         raise ValueError(
             f"coords must have the counties' names under 'county'; they have {listed(coords)}. "
@@ -220,23 +223,42 @@ def _check_rows(rows: Rows, coords: Coords, total_size: int | None) -> None:
             for name, is_batch in symbolic.items()
         )
         raise TypeError(f"rows must be all data or all minibatch; {told}.")
-    if not symbolic["log_radon"]:
-        if total_size is not None:
-            raise ValueError(
-                f"total_size={total_size} was given with full data, which already counts in full; "
-                "leave it out, or give a minibatch."
-            )
-        check_rows(rows, n_county=len(coords["county"]))
-        return
+    if symbolic["log_radon"]:
+        _check_minibatch(rows, len(coords["county"]), total_size)
+        return rows
+    if total_size is not None:
+        raise ValueError(
+            f"total_size={total_size} was given with full data, which already counts in full; "
+            "leave it out, or give a minibatch."
+        )
+    checked = check_rows(rows, n_county=len(coords["county"]))
+    if len(coords.get("obs_id", checked.log_radon)) != len(checked.log_radon):
+        raise ValueError(
+            f"coords label {len(coords['obs_id'])} homes under 'obs_id', but rows have "
+            f"{len(checked.log_radon)}; give the coords of the same survey."
+        )
+    return checked
+
+
+def _check_minibatch(rows: Rows, n_county: int, total_size: int | None) -> None:
     if total_size is None:
         raise ValueError(
             "a minibatch needs total_size, the number of homes in the whole survey; without it "
             "the likelihood counts only batch / survey of its weight. Give total_size=survey.n_obs."
         )
     require_count("total_size", total_size)
-    batch_size = edition.n_rows(rows.log_radon)
-    if total_size < batch_size:
+    sizes = {name: edition.n_rows(vector) for name, vector in rows._asdict().items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise ValueError(f"a minibatch's vectors must be of one length; {told}.")
+    if total_size < sizes["log_radon"]:
         raise ValueError(
-            f"total_size must be at least the batch's {batch_size} rows, got {total_size}; "
+            f"total_size must be at least the batch's {sizes['log_radon']} rows, got {total_size}; "
             "give the number of homes in the whole survey."
+        )
+    largest = edition.largest_value(rows.county_idx)
+    if largest is not None and largest >= n_county:
+        raise ValueError(
+            f"county_idx goes up to {largest}, but coords name {n_county} counties; give the "
+            "coords of the survey that the minibatch is drawn from."
         )

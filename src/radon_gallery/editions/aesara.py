@@ -27,6 +27,7 @@ __all__ = [
     "draw_batches",
     "has_minibatch",
     "is_symbolic",
+    "largest_value",
     "log_density",
     "minibatch_tensors",
     "n_rows",
@@ -46,6 +47,12 @@ def is_symbolic(values: object) -> bool:
 def n_rows(tensor: Any) -> int:
     """Return the number of rows of a symbolic vector without drawing from it."""
     return int(aesara.function([], tensor.shape[0], no_default_updates=True)())
+
+
+def largest_value(tensor: Any) -> int | None:
+    """Return the largest entry of the vector that a minibatch reads, if it can be told."""
+    source = tensor.owner.inputs[0] if tensor.owner is not None else None
+    return int(np.max(source.get_value())) if isinstance(source, SharedVariable) else None
 
 
 def minibatch_tensors(
@@ -188,8 +195,8 @@ class AdviLoop:
     def run(self, steps: int, learning_rate: float) -> npt.NDArray[np.float64]:
         """Take `steps` steps and return their losses, shape (steps,), on the full-data scale.
 
-        Fewer losses come back where the loss turned NaN, which is then the last one, or where the
-        user interrupted.
+        Fewer losses come back where the loss was not finite, which is then the last one, or where
+        the user interrupted.
         """
         self._rate.set_value(np.asarray(learning_rate, dtype=aesara.config.floatX))
         losses = np.empty(steps)
@@ -198,7 +205,7 @@ class AdviLoop:
             while taken < steps:
                 losses[taken] = loss = self._step()
                 taken += 1
-                if loss != loss:
+                if not np.isfinite(loss):
                     break
         except KeyboardInterrupt:
             pass  # the fit so far is kept; the caller sees that steps are missing
@@ -286,19 +293,20 @@ def run_nuts(
     log.setLevel(logging.ERROR)  # what it would say on the way stands in the result
     try:
         with model, warnings.catch_warnings():
-            # PyMC lays one statistic of a single chain the wrong way round, then drops it.
+            # PyMC lays one statistic of a single chain the wrong way round; mended below.
             warnings.filterwarnings("ignore", message="More chains", category=UserWarning)
             # Without a covariance to hold on to, PyMC estimates a diagonal while it tunes.
             step = {"target_accept": target_accept}
             if covariance is not None:
                 nuts = pm.NUTS(scaling=covariance, is_cov=True, target_accept=target_accept)
                 step = {"step": nuts}
-            return pm.sample(
+            fit = pm.sample(
                 draws,
                 tune=tune,
                 chains=chains,
                 initvals=None if start is None else list(start),
-                random_seed=random_seed,
+                # PyMC takes seeds below 2**32 only.
+                random_seed=int(np.random.SeedSequence(random_seed).generate_state(1)[0]),
                 progressbar=progressbar,
                 compute_convergence_checks=False,
                 idata_kwargs={"log_likelihood": False},
@@ -306,3 +314,8 @@ def run_nuts(
             )
     finally:
         log.setLevel(level)
+    # That statistic's misplaced draws would otherwise become chains of all the others.
+    kept = {dim: fit.posterior[dim] for dim in ("chain", "draw")}
+    stats = fit.sample_stats.sel(kept)
+    fit.sample_stats = stats.assign(diverging=stats["diverging"].astype(bool))
+    return fit
