@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "models": {"_checks", "data", "editions", "minibatch", "priors"},
     "inference": {"_checks", "data", "editions", "minibatch", "models"},
     "comparison": {"_checks", "data", "exact"},
-    "mean_field": {"_checks", "data", "priors"},
+    "optimum": {"_checks", "data", "priors"},
     "diagnostics": {"_checks", "comparison", "editions", "inference"},
     "plots": {"_checks", "comparison", "data", "exact"},
 }

@@ -17,9 +17,9 @@ from scipy import optimize, special
 
 from radon_gallery.data import Survey
 from radon_gallery.inference import AdviFit, fit_advi, sample_nuts
-from radon_gallery.mean_field import mean_field_optimum
 from radon_gallery.minibatch import build_minibatch
 from radon_gallery.models import PARAMETERISATIONS, hierarchical_model
+from radon_gallery.optimum import family_optimum
 
 Array = npt.NDArray[np.float64]
 
@@ -222,7 +222,7 @@ def test_no_elbo_exceeds_the_log_evidence(best, kind):
 
 @EVERY_KIND
 def test_the_packages_optimum_is_the_references(best, kind, minnesota):
-    optimum = mean_field_optimum(minnesota, parameterisation=kind)
+    optimum = family_optimum(minnesota, parameterisation=kind)
     assert abs(optimum.elbo - best[kind][0]) < 1e-4
     for column, name in enumerate(("sigma_alpha", "sigma_beta", "eps")):
         reference = moments(*best[kind][1][:, column])

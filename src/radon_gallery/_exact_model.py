@@ -253,7 +253,7 @@ def log_joint(
 
     References
     ----------
-    [gelman2007data], eq. (13.1).
+    [gelman2007data], eq. (13.1), without the correlation of a county's two effects.
     """
     problem = specify(survey, priors, alpha, beta, covariates, overrides)
     shapes: dict[str, tuple[int, ...]] = {effect.name: () for effect in problem.fixed}

@@ -18,7 +18,6 @@ from radon_gallery._checks import (
     finite_numbers,
     listed,
     require_count,
-    require_same_length,
 )
 from radon_gallery.exact import ExactPosterior
 
@@ -220,64 +219,63 @@ class ElboGap:
 
     Parameters
     ----------
-    total, total_error : float
-        ELBO less log evidence, and its Monte Carlo standard error. Never positive, but for that
-        error: it is minus the Kullback-Leibler divergence of the posterior from the approximation.
-    optimiser, optimiser_error : float
+    total : float
+        ELBO less log evidence. Never positive, but for Monte Carlo error: it is minus the
+        Kullback-Leibler divergence of the approximation from the posterior, KL(q || p).
+    optimiser : float
         The part that a better optimiser would save: this fit's ELBO less that of the best member
         of its family.
-    family, family_error : float
+    family : float
         The part that the family cannot save: the best member's ELBO less the log evidence.
+    error : float
+        Monte Carlo standard error of `total` and of `optimiser`.
     """
 
     total: float
-    total_error: float
     optimiser: float
-    optimiser_error: float
     family: float
-    family_error: float
+    error: float
 
 
-def split_elbo_gap(
-    log_weights: npt.ArrayLike, optimum_log_weights: npt.ArrayLike, log_evidence: float
-) -> ElboGap:
+def split_elbo_gap(log_weights: npt.ArrayLike, optimum: float, log_evidence: float) -> ElboGap:
     """Split the gap between a fit's ELBO and the log evidence into its two causes.
 
     Parameters
     ----------
     log_weights : array_like, shape (n_draws,), nats
         ``estimate_elbo(fit, …).log_weights``.
-    optimum_log_weights : array_like, shape (n_draws,), nats
-        The same of the family's optimum, from a long full-data run with a decaying step, estimated
-        with the same seed: what the two share then cancels from their difference.
+    optimum : float
+        ELBO of the best member of the fit's family, nats, as from
+        `radon_gallery.optimum.family_optimum`.
     log_evidence : float
         The exact log evidence, nats.
 
     Returns
     -------
     ElboGap
-        The gap and its parts, each with its Monte Carlo standard error.
+        The gap and its parts, with their Monte Carlo standard error.
 
     Raises
     ------
     ValueError
-        If the weights are not finite, fewer than two, or differ in number.
+        If a number is not finite, there are fewer than two weights, or the optimum is above the
+        evidence.
 
     References
     ----------
     Blei et al. (2017), eq. (14) [blei2017variational].
     """
     weights = finite_numbers("log_weights", log_weights)
-    optimum = finite_numbers("optimum_log_weights", optimum_log_weights)
-    require_same_length(log_weights=weights, optimum_log_weights=optimum)
     require_count("the number of log_weights", len(weights), at_least=2)
-    parts = (weights - log_evidence, weights - optimum, optimum - log_evidence)
-    estimates = [
-        float(value)
-        for part in parts
-        for value in (part.mean(), part.std(ddof=1) / np.sqrt(len(part)))
-    ]
-    return ElboGap(*estimates)
+    best, evidence = finite_numbers("optimum and log_evidence", [optimum, log_evidence])
+    if best > evidence:
+        raise ValueError(
+            f"no ELBO can exceed the log evidence, but the optimum given is {best:.3f} and the log "
+            f"evidence {evidence:.3f}; give those of the same data and priors."
+        )
+    elbo = float(weights.mean())
+    error = float(weights.std(ddof=1) / np.sqrt(len(weights)))
+    return ElboGap(elbo - evidence, elbo - best, best - evidence, error)
 
 
 def _require_fits(fits: object) -> None:

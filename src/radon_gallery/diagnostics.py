@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import arviz as az
 import numpy as np
 import numpy.typing as npt
 import pymc as pm
@@ -17,7 +16,15 @@ from radon_gallery.comparison import posterior_dataset
 from radon_gallery.editions import edition
 from radon_gallery.inference import AdviFit
 
-__all__ = ["AverageIterates", "Elbo", "estimate_elbo", "pareto_k", "stack_runs"]
+__all__ = [
+    "AverageIterates",
+    "Elbo",
+    "estimate_elbo",
+    "pareto_k",
+    "pareto_k_error",
+    "smooth_weights",
+    "stack_runs",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -98,8 +105,9 @@ def estimate_elbo(
 def pareto_k(elbo: Elbo) -> float:
     """Estimate how heavy the tail of the importance weights is.
 
-    Below 0.7 the approximation is close enough that importance sampling can correct it; above, it
-    misses regions that matter, or is too narrow in some direction.
+    Below 0.7 the approximation is close enough that importance sampling can correct it. Above, it
+    would take impracticably many draws: the approximation misses regions that matter, or is too
+    narrow in some direction.
 
     Parameters
     ----------
@@ -121,14 +129,73 @@ def pareto_k(elbo: Elbo) -> float:
     ----------
     Yao et al. (2018), section 3 [yao2018yes]; Vehtari et al. (2024) [vehtari2024pareto].
     """
-    if len(elbo.log_weights) < 100:
-        raise ValueError(
-            f"k needs at least 100 draws, got {len(elbo.log_weights)}; give estimate_elbo more."
-        )
-    if np.ptp(elbo.log_weights) == 0:
-        return -np.inf  # the posterior itself: no tail at all
-    _, k = az.psislw(elbo.log_weights)
-    return float(k)
+    return _smooth(elbo)[1]
+
+
+def smooth_weights(elbo: Elbo) -> FloatArray:
+    """Return importance weights that correct the draws of an approximation, Pareto smoothed.
+
+    Weighted by them the draws stand for the posterior, as far as `pareto_k` allows.
+
+    Parameters
+    ----------
+    elbo : Elbo
+        An estimate with at least 100 draws.
+
+    Returns
+    -------
+    ndarray, shape (n_draws,)
+        Weights that sum to 1, in the order of ``fit.sample(draws, random_seed=…)`` with the number
+        of draws and the seed that `estimate_elbo` was given.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 100 draws.
+
+    References
+    ----------
+    Vehtari et al. (2024), algorithm 1 [vehtari2024pareto].
+    """
+    return np.asarray(np.exp(_smooth(elbo)[0]))
+
+
+def _smooth(elbo: Elbo) -> tuple[FloatArray, float]:
+    n_draws = len(elbo.log_weights)
+    if n_draws < 100:
+        raise ValueError(f"k needs at least 100 draws, got {n_draws}; give estimate_elbo more.")
+    if np.ptp(elbo.log_weights) == 0:  # the posterior itself: no tail at all
+        return np.full(n_draws, -np.log(n_draws)), -np.inf
+    smoothed, k = edition.smooth_weights(elbo.log_weights)
+    return smoothed, k
+
+
+def pareto_k_error(elbo: Elbo) -> float:
+    """Estimate the standard error of `pareto_k`, which comes from a small share of the draws.
+
+    Parameters
+    ----------
+    elbo : Elbo
+        An estimate with at least 100 draws.
+
+    Returns
+    -------
+    float
+        The large-sample standard error, (1 + k) over the root of the number of draws in the tail.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 100 draws.
+
+    References
+    ----------
+    Hosking and Wallis (1987), section 3 [hosking1987parameter]; Vehtari et al. (2024), for the
+    tail's size [vehtari2024pareto].
+    """
+    n_draws = len(elbo.log_weights)
+    n_tail = np.ceil(min(0.2 * n_draws, 3 * np.sqrt(n_draws)))
+    return float((1 + max(pareto_k(elbo), -0.5)) / np.sqrt(n_tail))
 
 
 def stack_runs(runs: Sequence[Any]) -> xr.Dataset:
@@ -195,12 +262,12 @@ class AverageIterates:
 
     References
     ----------
-    Dhaka et al. (2020), algorithm 1 [dhaka2020robust].
+    Dhaka et al. (2020), algorithm 1 [dhaka2020robust], whose limit for R-hat is the default here.
     """
 
     _BATCHES = 10
 
-    def __init__(self, *, r_hat: float = 1.1, tolerance: float = 0.05, every: int = 10) -> None:
+    def __init__(self, *, r_hat: float = 1.2, tolerance: float = 0.1, every: int = 10) -> None:
         require_count("every", every)
         if not (r_hat > 1 and tolerance > 0):
             raise ValueError(

@@ -175,8 +175,9 @@ def exact_posterior(
 
     References
     ----------
-    [gelman2007data], eq. (13.1), is the hierarchical model; [rasmussen2006gaussian], eq. (2.43);
-    [gelman2013bayesian], section 5.4.
+    [gelman2007data], eq. (13.1), is the hierarchical model, but for the correlation of a county's
+    two effects, which is 0 here; [rasmussen2006gaussian], eq. (2.43); [gelman2013bayesian],
+    section 5.4.
 
     Examples
     --------

@@ -72,6 +72,7 @@ class DecayingAdam:
 
 
 _DEFAULTS: Final = {"meanfield": DecayingAdam(), "fullrank": DecayingAdam(0.001, 0.00001)}
+_DEFAULT_STEPS: Final = {"meanfield": 40_000, "fullrank": 80_000}
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +111,11 @@ class AdviFit:
     compile_seconds: float
     stop_reason: str
     random_seed: int
+
+    @property
+    def method(self) -> str:
+        """Family of the approximation; of a full-rank fit interrupted early, ``"meanfield"``."""
+        return METHODS[self.factor.ndim - 1]
 
     @property
     def steps(self) -> int:
@@ -229,7 +235,7 @@ def fit_advi(
     model: pm.Model,
     *,
     method: str = "meanfield",
-    steps: int = 40_000,
+    steps: int | None = None,
     optimiser: DecayingAdam | Optimiser | None = None,
     callbacks: Sequence[Callback] = (),
     random_seed: int,
@@ -243,9 +249,10 @@ def fit_advi(
         The model, on the whole survey or on a minibatch.
     method : {"meanfield", "fullrank"}
         Whether the Gaussian has independent dimensions or a full covariance. A full-rank fit
-        spends the first third of its steps on a mean-field one and starts from that.
-    steps : int
-        Number of steps, each with one Monte Carlo draw and one batch.
+        spends the first half of its steps on a mean-field one and starts from that.
+    steps : int, optional
+        Number of steps, each on one batch; by default 40,000 for mean field, with one Monte Carlo
+        draw each, and 80,000 for full rank, whose own steps have a draw and its mirror image.
     optimiser : DecayingAdam or PyMC optimiser, optional
         How a gradient becomes a step; by default ``DecayingAdam()`` for mean field and, since so
         many more parameters jitter, ``DecayingAdam(0.001, 0.00001)`` for full rank. A PyMC
@@ -279,19 +286,21 @@ def fit_advi(
 
     References
     ----------
-    Kucukelbir et al. (2017), algorithm 1 [kucukelbir2017automatic].
+    Kucukelbir et al. (2017), algorithm 1 [kucukelbir2017automatic]; for the gradient of a full-rank
+    fit, Roeder et al. (2017) [roeder2017sticking].
     """
     if not isinstance(model, pm.Model):
         raise TypeError(f"expected a PyMC model, got {type(model).__name__}.")
     require_choice("method", method, METHODS)
-    require_count("steps", steps, at_least=1 if method == "meanfield" else 3)
+    steps = _DEFAULT_STEPS[method] if steps is None else steps
+    require_count("steps", steps, at_least=1 if method == "meanfield" else 2)
     require_count("random_seed", random_seed, at_least=0)
     for given in (*callbacks, *(() if optimiser is None else (optimiser,))):
         if not (callable(given) or isinstance(given, DecayingAdam)):
             raise TypeError(f"callbacks and optimisers must be callable, got {given!r}.")
     stages = [_Stage(method, steps, optimiser or _DEFAULTS[method], callbacks)]
     if method == "fullrank":
-        first = _Stage("meanfield", steps // 3, _DEFAULTS["meanfield"], ())
+        first = _Stage("meanfield", steps // 2, _DEFAULTS["meanfield"], ())
         stages = [first, stages[0]._replace(steps=steps - first.steps)]
     history: list[FloatArray] = [np.empty(0)]
     stop_reason = None
@@ -314,6 +323,8 @@ def fit_advi(
             if not all(np.isfinite(values).all() for values in start):
                 raise FloatingPointError(_tell_nan(loop, sum(map(len, history))))
             if stop_reason:
+                if stage is not stages[-1]:
+                    stop_reason += ", in its mean-field start"
                 break
     mean, factor = loop.gaussian()
     return AdviFit(

@@ -46,7 +46,7 @@ def build_minibatch(rows: Rows, batch_size: int, *, random_seed: int) -> Rows:
 
     References
     ----------
-    Robbins and Monro (1951) [robbins1951stochastic]; Hoffman et al. (2013), section 2.3
+    Robbins and Monro (1951) [robbins1951stochastic]; Hoffman et al. (2013)
     [hoffman2013stochastic].
     """
     require_rows(rows)
