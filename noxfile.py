@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +139,22 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-b", "html", *build, "docs", str(HTML))
     clean.touch()
     session.log(f"The site is built. Open {HTML / 'index.html'} in a browser.")
+
+
+@edition_session
+def downloads(session: nox.Session) -> None:
+    """Run the pages' scripts, each in an empty folder, with only the wheel installed."""
+    wheel = (f"--constraint={LOCK}", "--reinstall-package=radon-gallery", f".[{EDITION}]")
+    session.run_install("uv", "pip", "install", "--quiet", *wheel, env=UV_ENV)
+    prepare_compiler(session)
+    pages = [path.stem for path in sorted(Path("examples").glob("*.md"))]
+    for page in session.posargs or pages:
+        folder = Path(session.create_tmp(), "empty")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        with session.chdir(folder):
+            session.run("radon-gallery", "copy", page, "page.py")
+            session.run("python", "page.py", env={"MPLBACKEND": "Agg"}, silent=True)
 
 
 @edition_session

@@ -32,6 +32,7 @@ release = radon_gallery.__version__
 language = "en_GB"
 
 extensions = [
+    "downloads",
     "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -105,7 +106,7 @@ html_logo = "_static/logo.svg"
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static", str(BUILD / "vendor")]
 html_extra_path = ["_extra"]
-html_css_files = ["gallery.css", "cards.css", "print.css"]
+html_css_files = ["gallery.css", "cards.css", "downloads.css", "print.css"]
 html_js_files = [("gallery.js", {"defer": "defer"})]
 html_copy_source = False
 html_context = {
@@ -119,6 +120,7 @@ html_sidebars = {
 }
 html_theme_options = {
     "logo": {"text": project},
+    "article_header_end": ["downloads"],
     "navbar_align": "left",
     "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],

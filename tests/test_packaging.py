@@ -35,7 +35,7 @@ def test_lock_covers_what_the_project_asks_for(lock: Path) -> None:
     assert names - locked == set()
 
 
-def test_wheel_carries_the_data_and_the_types(tmp_path: Path) -> None:
+def test_wheel_carries_the_data_the_types_and_the_pages(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("radon_gallery-*.whl")
@@ -48,6 +48,8 @@ def test_wheel_carries_the_data_and_the_types(tmp_path: Path) -> None:
     }
     assert wanted <= shipped
     assert {"radon_gallery/py.typed", "radon_gallery/_data/minnesota_homes.csv"} <= shipped
+    pages = {f"radon_gallery/_examples/{page.name}" for page in (ROOT / "examples").glob("*.md")}
+    assert pages | {"radon_gallery/_examples/references.bib"} <= shipped
     assert {name.split("/")[0].split("-")[0] for name in shipped} == {"radon_gallery"}
 
 
