@@ -1,4 +1,4 @@
-// Two small things that need a script; without it every page is there and every card is shown.
+// Three small things that need a script; without it every page is there and every card is shown.
 
 // Cards: show those for the chosen purpose that have all of the chosen tags.
 for (const finder of document.querySelectorAll(".page-finder")) {
@@ -27,3 +27,9 @@ const root = document.documentElement;
 let theme;
 addEventListener("beforeprint", () => { theme = root.dataset.theme; root.dataset.theme = "light"; });
 addEventListener("afterprint", () => { root.dataset.theme = theme; });
+
+// Copy buttons: keep the focus, so that a reader at the keyboard stays at the code.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button.copybtn");
+  if (button) setTimeout(() => button.focus());
+});
