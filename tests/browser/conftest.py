@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -60,6 +61,17 @@ class Handler(SimpleHTTPRequestHandler):
             self.send_header("Content-Security-Policy", content_policy(path.read_bytes()))
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
+
+    def send_error(self, code: int, *message: str | None) -> None:
+        if code != HTTPStatus.NOT_FOUND:
+            super().send_error(code, *message)
+            return
+        page = Path(self.directory, "404.html").read_bytes()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Security-Policy", content_policy(page))
+        super().end_headers()
+        self.wfile.write(page if self.command == "GET" else b"")
 
     def log_message(self, *_arguments: object) -> None:
         """Keep the test's report free of requests."""

@@ -14,12 +14,19 @@ from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page
 
-MAX_WEIGHT = 3_000_000  # bytes, all that a first visit loads
+MAX_WEIGHT = 3_000_000  # bytes, all that a first visit to the end of the page loads
 MAX_WAIT = 2_000  # milliseconds until the largest part of the text or figures has been drawn
 
 LARGEST_PAINT = """() => new Promise(resolve => new PerformanceObserver(list => {
     resolve(Math.max(...list.getEntries().map(entry => entry.startTime)))
 }).observe({type: 'largest-contentful-paint', buffered: true}))"""
+
+SCROLL_TO_THE_END = """async () => {
+    for (let y = 0; y < document.body.scrollHeight; y += 600) {
+        scrollTo(0, y);
+        await new Promise(requestAnimationFrame);
+    }
+}"""
 
 
 @cache
@@ -46,6 +53,8 @@ def test_is_light_and_quick(browser: Browser, server: str, page_path: str) -> No
             page.on("requestfinished", lambda request, kept=requests: kept.append(request))
             page.goto(server + page_path, wait_until="networkidle")
             waits.append(page.evaluate(LARGEST_PAINT))
+            page.evaluate(SCROLL_TO_THE_END)
+            page.wait_for_load_state("networkidle")
             weights.append(sum(request.sizes()["responseBodySize"] for request in requests))
         if waits[-1] <= MAX_WAIT:
             break

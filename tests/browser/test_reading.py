@@ -104,6 +104,17 @@ def test_without_scripts_every_card_is_there(browser: Any, server: str, site: Pa
             expect(tab.locator(f".page-card:visible a[href='examples/{name}']")).to_have_count(1)
 
 
+def test_address_that_does_not_exist_leads_to_the_start(tab: Page, seen: Any, server: str) -> None:
+    answer = tab.goto(f"{server}examples/no_such_page.html", wait_until="networkidle")
+    assert answer is not None
+    assert answer.status == 404
+    expect(tab.get_by_role("heading")).to_have_text("This page does not exist")
+    tab.get_by_role("link").click()
+    expect(tab).to_have_url(f"{server}index.html")
+    assert seen.outside(server) == []
+    assert not any("Content Security Policy" in complaint for complaint in seen.complaints)
+
+
 @pytest.fixture
 def clipboard(context: BrowserContext, tab: Page) -> Any:
     """Return what lies on the clipboard when called."""
