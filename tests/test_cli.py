@@ -173,7 +173,7 @@ def own_edition() -> str:
     return extra
 
 
-@pytest.mark.parametrize("absent", ["pymc", "numpy"])
+@pytest.mark.parametrize("absent", ["pymc", "numpy", "scipy"])
 def test_the_doctor_says_what_to_install(absent: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         _doctor,
