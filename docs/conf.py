@@ -17,7 +17,8 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
-import gallery  # noqa: E402  (found through the line above)
+import explorer  # noqa: E402  (found through the line above)
+import gallery  # noqa: E402
 from runs import describe_commit  # noqa: E402
 
 EDITION = "aesara"
@@ -33,6 +34,7 @@ language = "en"  # Sphinx's en_GB has the same words and code that a strict poli
 
 extensions = [
     "downloads",
+    "explorer",
     "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -68,6 +70,7 @@ nb_kernel_rgx_aliases = {".*": "python3"}
 nb_merge_streams = True
 
 myst_enable_extensions = [
+    "explorer",
     "amsmath",
     "attrs_block",
     "attrs_inline",
@@ -98,6 +101,7 @@ copybutton_selector = "div:not(.output) > div.highlight > pre"
 
 # A reader's browser asks nobody else for anything.
 mathjax_path, mathjax3_config = gallery.vendor_mathjax(BUILD / "vendor")
+explorer_vega = explorer.vendor_vega(BUILD / "vendor")
 ogp_site_url = os.environ.get("RADON_GALLERY_URL", "")
 ogp_social_cards = {"enable": False}
 
@@ -119,7 +123,8 @@ html_context = {
 html_domain_indices = False
 templates_path = ["_templates"]
 html_sidebars = {
-    name: [] for name in ("index", "install", "contributing", "bibliography", "licences")
+    name: []
+    for name in ("index", "explorer", "install", "contributing", "bibliography", "licences")
 }
 html_theme_options = {
     "logo": {"text": project},
