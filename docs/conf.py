@@ -70,7 +70,6 @@ nb_kernel_rgx_aliases = {".*": "python3"}
 nb_merge_streams = True
 
 myst_enable_extensions = [
-    "explorer",
     "amsmath",
     "attrs_block",
     "attrs_inline",

@@ -115,7 +115,7 @@ def test_county_is_told_in_rounded_figures() -> None:
         "hierarchical": {"mean": "1.50", "interval": "1.00 to 2.00"},
     }
     # exp(1.5) - 0.1, exp(1) - 0.1, exp(2) - 0.1
-    assert re.findall(r"\d+\.\d", told["meaning"]) == ["4.4", "2.6", "7.3"]
+    assert "4.4 pCi/L (95% interval 2.6 to 7.3)" in told["meaning"]
 
 
 def test_pictures_hold_every_home_and_estimate(table: pd.DataFrame, survey: Survey) -> None:

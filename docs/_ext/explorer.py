@@ -23,17 +23,18 @@ from radon_gallery.exact import exact_posterior
 ESTIMATES: Final = ("raw mean", "pooled", "unpooled", "hierarchical")
 FIRST_SHOWN: Final = "Lac qui Parle"  # two homes, far out: much to be seen
 PROB: Final = 0.95
+REACH: Final = 1.0  # log pCi/L from the pooled answer at which the colours are full
 
 TEMPLATES: Final = Path(__file__).parent.parent / "_templates"
 LIVE_SIZES: Final = {
     "map": {"width": "container", "height": "container"},
-    "strip": {"width": "container"},
+    "strip": {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}},
 }
 
 # Colours that follow the theme, and two that stand out from light and dark paper alike.
 INK, MUTED, LINE = (f"var(--pst-color-{name})" for name in ("text-base", "text-muted", "border"))
 PAPER, ACCENT = "var(--pst-color-background)", "var(--pst-color-primary)"
-LOW, MIDDLE, HIGH = "#0072B2", "#B4BAC2", "#D55E00"
+LOW, MIDDLE, HIGH = "#0072B2", "#A3ABB5", "#D55E00"
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -107,8 +108,8 @@ def describe_counties(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
         told[str(county)] = {
             "n_homes": int(best["homes"]),
             "homes": count_homes(int(best["homes"]), int(best["basements"])),
-            "meaning": f"A typical basement there has {middle} pCi/L, and with {PROB:.0%} probability "
-            f"between {low} and {high} (hierarchical model).",
+            "meaning": f"By the hierarchical model a typical basement there has {middle} pCi/L "
+            f"({PROB:.0%} interval {low} to {high}).",
             "rows": {
                 name: {
                     "mean": _figure(own.loc[name, "mean"]),
@@ -155,33 +156,35 @@ def draw_map(table: pd.DataFrame) -> alt.LayerChart:
         and `picked`, which tell what the reader points at.
     """
     centre = table.loc[table["estimate"] == "pooled", "mean"].iloc[0]
-    reach = (table["mean"] - centre).abs().max()
     fields = ["county", "longitude", "latitude", "homes", "estimate", "mean"]
-    base = (
+    places = (
         alt.Chart(table[fields].round(4))
         .transform_filter("datum.estimate === estimate")
-        .encode(
-            longitude="longitude:Q",
-            latitude="latitude:Q",
-            size=alt.Size(
-                "homes:Q",
-                scale=alt.Scale(
-                    domain=[1, int(table["homes"].max())],
-                    range=[45, alt.ExprRef("3 * width")],
-                ),
-                legend=alt.Legend(title="homes", values=[1, 10, 100], orient="top"),
-            ),
-        )
+        .encode(longitude="longitude:Q", latitude="latitude:Q")
     )
-    discs = base.mark_circle(opacity=1, stroke=INK, strokeWidth=0.6).encode(
+    discs = places.mark_circle(opacity=1, stroke=PAPER, strokeWidth=1).encode(
+        size=alt.Size(
+            "homes:Q",
+            scale=alt.Scale(
+                domain=[1, int(table["homes"].max())], range=[45, alt.ExprRef("3.5 * width")]
+            ),
+            legend=alt.Legend(title="homes", values=[1, 10, 100], orient="top"),
+        ),
         color=alt.Color(
             "mean:Q",
             scale=alt.Scale(
-                domain=[centre - reach, centre, centre + reach],
+                domain=[centre - REACH, centre, centre + REACH],
                 range=[LOW, MIDDLE, HIGH],
                 interpolate="rgb",
+                clamp=True,
             ),
-            legend=alt.Legend(title="log radon (log pCi/L)", orient="top"),
+            legend=alt.Legend(
+                title="log radon (log pCi/L)",
+                orient="top",
+                gradientLength=140,
+                values=[0.5, 1, 1.5, 2],
+                format=".1f",
+            ),
         ),
         description="county:N",
         order=alt.Order("homes:Q", sort="descending"),  # small discs over large ones
@@ -189,11 +192,13 @@ def draw_map(table: pd.DataFrame) -> alt.LayerChart:
     near = {"nearest": True, "fields": ["county"], "empty": False}
     hovered = alt.selection_point("hovered", on="pointerover", clear="pointerout", **near)
     picked = alt.selection_point("picked", on="click", clear=False, **near)
-    chosen = base.transform_filter("datum.county === county")
-    ring = chosen.mark_circle(fillOpacity=0, stroke=INK, strokeWidth=3, opacity=1, aria=False)
+    chosen = places.transform_filter("datum.county === county")
+    beyond = alt.ExprRef("pow(sqrt(scale('size', datum.homes)) + 9, 2)")
+    ring = chosen.mark_point(stroke=INK, strokeWidth=2.5, opacity=1, size=beyond, aria=False)
     name = {"text": "county:N", "size": alt.SizeValue(14)}
-    halo = chosen.mark_text(dy=-24, fontWeight="bold", stroke=PAPER, strokeWidth=4, aria=False)
-    label = chosen.mark_text(dy=-24, fontWeight="bold", color=INK, aria=False)
+    above = alt.ExprRef("-16 - sqrt(scale('size', datum.homes) / PI)")
+    halo = chosen.mark_text(dy=above, fontWeight="bold", stroke=PAPER, strokeWidth=4, aria=False)
+    label = chosen.mark_text(dy=above, fontWeight="bold", color=INK, aria=False)
     return (
         alt.layer(
             discs.add_params(hovered, picked), ring, halo.encode(**name), label.encode(**name)
@@ -243,8 +248,9 @@ def draw_county(table: pd.DataFrame, survey: Survey) -> alt.LayerChart:
         .encode(x=alt.X("log_radon:Q", title="log radon (log pCi/L)", **x), y=y)
     )
     intervals = here.mark_rule(strokeWidth=3).encode(x="low:Q", x2="high:Q", color=best)
-    means = here.mark_point(filled=True, size=70, opacity=1).encode(x="mean:Q", color=best)
-    return alt.layer(marks, intervals, means).add_params(alt.param("county", value=FIRST_SHOWN))
+    means = here.mark_point(filled=True, size=45, opacity=1).encode(x="mean:Q", color=best)
+    layers = alt.layer(marks, intervals, means).properties(height=24 * (2 + len(ESTIMATES)))
+    return layers.add_params(alt.param("county", value=FIRST_SHOWN))
 
 
 def style(chart: alt.LayerChart, **size: Any) -> alt.LayerChart:
@@ -255,7 +261,7 @@ def style(chart: alt.LayerChart, **size: Any) -> alt.LayerChart:
         chart.properties(**size, background="transparent", padding=4)
         .configure(font=FONT)
         .configure_view(stroke=None)
-        .configure_legend(**text, symbolStrokeColor=INK, symbolFillColor="transparent")
+        .configure_legend(**text, offset=26, symbolStrokeColor=INK, symbolFillColor="transparent")
         .configure_axis(**text, domainColor=MUTED, tickColor=MUTED, grid=False)
     )
 
@@ -308,7 +314,9 @@ def vendor_vega(target: Path) -> str:
             old.unlink()
     if not (target / name).exists():
         target.mkdir(parents=True, exist_ok=True)
-        (target / name).write_text(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+        module = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+        # A plain script runs from disk too, where a module does not; its names stay its own.
+        (target / name).write_text(f'(() => {{"use strict";{module}}})();')
     return name
 
 
