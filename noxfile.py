@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ nox.options.sessions = ["lint", "tests", "docs"]
 EDITION = "aesara"
 PYTHON = "3.11"
 LOCK = Path("requirements", f"{EDITION}.txt")
+BROWSER_LOCK = Path("requirements", "browser.txt")
 HTML = Path("build", EDITION, "html")
 
 UV_ENV = {"UV_PYTHON_DOWNLOADS": "never"}  # the reader installs Python, not we
@@ -79,10 +81,11 @@ def edition_session(function: Session) -> Session:
     return nox.session(python=False)(refuse)
 
 
-def install(session: nox.Session, *, editable: bool = False) -> None:
-    """Bring the environment to exactly the lock, then add the project."""
+def install(session: nox.Session, *also: Path, editable: bool = False) -> None:
+    """Bring the environment to exactly the lock, and others with it, then add the project."""
     session.env.update(UV_ENV)
-    session.run_install("uv", "pip", "sync", "--quiet", "--require-hashes", str(LOCK), env=UV_ENV)
+    locks = map(str, (LOCK, *also))
+    session.run_install("uv", "pip", "sync", "--quiet", "--require-hashes", *locks, env=UV_ENV)
     # The build backend is in the lock, so no isolated environment is fetched.
     session.install(
         *("--quiet", "--no-deps", "--no-build-isolation"),
@@ -141,6 +144,31 @@ def docs(session: nox.Session) -> None:
 
 
 @edition_session
+def downloads(session: nox.Session) -> None:
+    """Run the pages' scripts, each in an empty folder, with only the wheel installed."""
+    wheel = (f"--constraint={LOCK}", "--reinstall-package=radon-gallery", f".[{EDITION}]")
+    session.run_install("uv", "pip", "install", "--quiet", *wheel, env=UV_ENV)
+    prepare_compiler(session)
+    pages = [path.stem for path in sorted(Path("examples").glob("*.md"))]
+    for page in session.posargs or pages:
+        folder = Path(session.create_tmp(), "empty")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        with session.chdir(folder):
+            session.run("radon-gallery", "copy", page, "page.py")
+            session.run("python", "page.py", env={"MPLBACKEND": "Agg"}, silent=True)
+
+
+@edition_session
+def browser(session: nox.Session) -> None:
+    """Test the built site in Chromium, what follows -- goes to pytest; builds it if need be."""
+    if not list(Path("build").glob("*/html/index.html")):
+        docs(session)
+    install(session, BROWSER_LOCK)
+    session.run("pytest", "tests/browser", *session.posargs)
+
+
+@edition_session
 def live(session: nox.Session) -> None:
     """Serve the site and rebuild it on every save."""
     install(session, editable=True)
@@ -170,12 +198,17 @@ def lock(session: nox.Session) -> None:
     narrow = f"[tool.uv]\nenvironments = [\"python_version == '{PYTHON}'\"]\n"
     scratch.write_text(f"{Path('pyproject.toml').read_text()}\n{narrow}")
     LOCK.parent.mkdir(exist_ok=True)
-    session.run_install(
-        *("uv", "pip", "compile", "--quiet", f"--directory={scratch.parent}"),
-        *("pyproject.toml", f"--extra={EDITION}", "--group=dev", "--upgrade"),
-        *("--universal", f"--python-version={PYTHON}", "--generate-hashes"),
-        *("--no-header", "--no-annotate", "--no-emit-index-url"),
-        *("--no-emit-find-links", f"--output-file={LOCK.resolve()}"),
-        *session.posargs,
-        env=UV_ENV,
-    )
+    wanted = {
+        LOCK: ("pyproject.toml", f"--extra={EDITION}", "--group=dev"),
+        BROWSER_LOCK: ("--group=browser", f"--constraint={LOCK.resolve()}"),
+    }
+    for target, parts in wanted.items():
+        session.run_install(
+            *("uv", "pip", "compile", "--quiet", f"--directory={scratch.parent}"),
+            *(*parts, "--upgrade", "--universal"),
+            *(f"--python-version={PYTHON}", "--generate-hashes"),
+            *("--no-header", "--no-annotate", "--no-emit-index-url"),
+            *("--no-emit-find-links", f"--output-file={target.resolve()}"),
+            *session.posargs,
+            env=UV_ENV,
+        )

@@ -17,7 +17,9 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
-import gallery  # noqa: E402  (found through the line above)
+import explorer  # noqa: E402  (found through the line above)
+import gallery  # noqa: E402
+from runs import describe_commit  # noqa: E402
 
 EDITION = "aesara"
 BUILD = ROOT / "build" / EDITION
@@ -28,9 +30,11 @@ project = "Radon Gallery"
 author = "The Radon Gallery developers"
 project_copyright = author
 release = radon_gallery.__version__
-language = "en_GB"
+language = "en"  # Sphinx's en_GB has the same words and code that a strict policy forbids
 
 extensions = [
+    "downloads",
+    "explorer",
     "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -39,6 +43,8 @@ extensions = [
     "sphinx_design",
     "sphinxcontrib.bibtex",
     "sphinxext.opengraph",
+    "figures",
+    "site_pages",
 ]
 exclude_patterns = ["_*", "**/.*"]
 
@@ -47,13 +53,16 @@ os.environ["IPYTHONDIR"] = str(BUILD / "ipython")
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
 PROFILE = BUILD / "ipython" / "profile_default"
 PROFILE.mkdir(parents=True, exist_ok=True)
-shutil.copy(DOCS / "_kernel" / "ipython_kernel_config.py", PROFILE)
+shutil.copytree(DOCS / "_kernel", PROFILE, dirs_exist_ok=True)
 
 # jupyter-cache compares the page's code only, so the rest is in the folder's name.
+KEY = gallery.cache_key(PACKAGE, LOCK, DOCS / "_kernel")
+CACHE = gallery.open_cache(BUILD, KEY)
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(
-    gallery.open_cache(BUILD, gallery.cache_key(PACKAGE, LOCK, DOCS / "_kernel"))
-)
+nb_execution_cache_path = str(CACHE)
+gallery_key, gallery_cache = KEY, str(CACHE)
+# For the records that the kernel leaves of its runs.
+os.environ |= {"RADON_GALLERY_KEY": KEY, "RADON_GALLERY_RUNS": str(CACHE)}
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_execution_timeout = 900
@@ -77,20 +86,21 @@ bibtex_reference_style = "author_year"
 # Types stand in the docstrings, with shapes and units.
 autodoc_typehints = "none"
 default_role = "literal"
-maximum_signature_line_length = 88
 toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 autosummary_generate = False
 numpydoc_show_class_members = False
 
-copybutton_exclude = ".linenos, .gp, .go"
+copybutton_copy_empty_lines = False
+copybutton_exclude = ".linenos"
 copybutton_prompt_text = r"\$ |>>> |\.\.\. |In \[\d*\]: "
 copybutton_prompt_is_regexp = True
 copybutton_selector = "div:not(.output) > div.highlight > pre"
 
 # A reader's browser asks nobody else for anything.
-mathjax_path = gallery.vendor_mathjax(BUILD / "vendor")
+mathjax_path, mathjax3_config = gallery.vendor_mathjax(BUILD / "vendor")
+explorer_vega = explorer.vendor_vega(BUILD / "vendor")
 ogp_site_url = os.environ.get("RADON_GALLERY_URL", "")
 ogp_social_cards = {"enable": False}
 
@@ -99,13 +109,25 @@ html_title = project
 html_logo = "_static/logo.svg"
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static", str(BUILD / "vendor")]
-html_css_files = ["gallery.css"]
+html_extra_path = ["_extra"]
+html_css_files = ["gallery.css", "cards.css", "downloads.css", "print.css"]
+html_js_files = [("gallery.js", {"defer": "defer"})]
 html_copy_source = False
-html_context = {"version_line": radon_gallery.version_line()}
+html_context = {
+    "commit": describe_commit(ROOT),
+    "default_mode": "auto",
+    "language": "en-GB",
+    "version_line": radon_gallery.version_line(),
+}
+html_domain_indices = False
 templates_path = ["_templates"]
-html_sidebars = {"index": [], "install": [], "contributing": [], "bibliography": []}
+html_sidebars = {
+    name: []
+    for name in ("index", "explorer", "install", "contributing", "bibliography", "licences")
+}
 html_theme_options = {
     "logo": {"text": project},
+    "article_header_end": ["downloads"],
     "navbar_align": "left",
     "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
@@ -113,6 +135,7 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
     "back_to_top_button": False,
+    "article_footer_items": ["functions"],
     "footer_start": ["edition"],
     "footer_end": ["licence"],
     "pygments_light_style": "a11y-high-contrast-light",
@@ -128,6 +151,7 @@ def setup(app):
     )
     app.connect("autodoc-process-docstring", gallery.link_citations)
     app.connect("autodoc-skip-member", gallery.skip_undescribed)
+    app.connect("html-page-context", gallery.drop_roles)
     app.connect(
         "build-finished",
         lambda app, _error: gallery.drop_stale_pages(Path(app.outdir), app.env.found_docs),

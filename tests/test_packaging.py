@@ -25,17 +25,33 @@ def test_lock_names_versions_and_hashes_and_nothing_else(lock: Path) -> None:
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
 def test_lock_covers_what_the_project_asks_for(lock: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    asked = [
-        *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"][lock.stem],
-        *(item for group in project["dependency-groups"].values() for item in group),
-    ]
+    groups = project["dependency-groups"]
+    asked = groups.pop("browser")
+    if lock.stem != "browser":
+        asked = [
+            *project["project"]["dependencies"],
+            *project["project"]["optional-dependencies"][lock.stem],
+            *(item for group in groups.values() for item in group),
+        ]
     names = {re.match(r"[\w-]+", item)[0] for item in asked if isinstance(item, str)}
     locked = set(re.findall(r"^([a-z0-9-]+)==", lock.read_text(), re.MULTILINE))
     assert names - locked == set()
 
 
-def test_wheel_carries_the_data_and_the_types(tmp_path: Path) -> None:
+def read_versions(lock: Path) -> set[tuple[str, str]]:
+    """Return the names and versions that a lock holds."""
+    return set(re.findall(r"^([a-z0-9-]+)==(\S+)", lock.read_text(), re.MULTILINE))
+
+
+def test_the_browsers_lock_fits_that_of_the_edition() -> None:
+    edition, browser = (
+        read_versions(ROOT / "requirements" / f"{name}.txt") for name in ("aesara", "browser")
+    )
+    shared = {name for name, _ in edition} & {name for name, _ in browser}
+    assert {pair for pair in browser if pair[0] in shared} <= edition
+
+
+def test_wheel_carries_the_data_the_types_and_the_pages(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("radon_gallery-*.whl")
@@ -48,6 +64,8 @@ def test_wheel_carries_the_data_and_the_types(tmp_path: Path) -> None:
     }
     assert wanted <= shipped
     assert {"radon_gallery/py.typed", "radon_gallery/_data/minnesota_homes.csv"} <= shipped
+    pages = {f"radon_gallery/_examples/{page.name}" for page in (ROOT / "examples").glob("*.md")}
+    assert pages | {"radon_gallery/_examples/references.bib"} <= shipped
     assert {name.split("/")[0].split("-")[0] for name in shipped} == {"radon_gallery"}
 
 
