@@ -1,6 +1,6 @@
 """One command for each job; see CONTRIBUTING.md.
 
-Each session installs the edition's lock exactly, with its hashes, and then the
+Each session installs its edition's lock exactly, with its hashes, and then the
 project itself. Nothing is left over from an earlier run, and nothing is fetched
 that the lock does not name.
 """
@@ -11,6 +11,7 @@ import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import nox
 from python_discovery import get_interpreter
@@ -22,27 +23,45 @@ nox.options.error_on_missing_interpreters = True
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests", "docs"]
 
-EDITION = "aesara"
-PYTHON = "3.11"
-LOCK = Path("requirements", f"{EDITION}.txt")
-HTML = Path("build", EDITION, "html")
+
+class Edition(NamedTuple):
+    """A stack that the gallery runs on: its name is that of its extra, lock and build folder."""
+
+    name: str
+    title: str
+    python: str
+    which_python: str
+
+    @property
+    def lock(self) -> Path:
+        """Its locked environment."""
+        return Path("requirements", f"{self.name}.txt")
+
+    @property
+    def html(self) -> Path:
+        """Where its site is built."""
+        return Path("build", self.name, "html")
+
+
+AESARA = Edition("aesara", "Aesara", "3.11", "Python 3.11 and on no later one")
+PYTENSOR = Edition("pytensor", "PyTensor", "3.13", "Python 3.12 or newer, and is locked for 3.13")
 
 UV_ENV = {"UV_PYTHON_DOWNLOADS": "never"}  # the reader installs Python, not we
 
-NO_PYTHON = f"""\
-Python {PYTHON} is needed and was not found. Install it, then run this again:
-    Debian, Ubuntu    sudo apt install python{PYTHON}-dev python{PYTHON}-venv
-    Fedora            sudo dnf install python{PYTHON}-devel
-    macOS             brew install python@{PYTHON}
-    Windows           winget install Python.Python.{PYTHON}
-    anywhere          pyenv install {PYTHON}, or uv python install {PYTHON}
-The {EDITION.capitalize()} edition runs on Python {PYTHON} and on no later one"""
+NO_PYTHON = """\
+Python {0.python} is needed and was not found. Install it, then run this again:
+    Debian, Ubuntu    sudo apt install python{0.python}-dev python{0.python}-venv
+    Fedora            sudo dnf install python{0.python}-devel
+    macOS             brew install python@{0.python}
+    Windows           winget install Python.Python.{0.python}
+    anywhere          pyenv install {0.python}, or uv python install {0.python}
+The {0.title} edition runs on {0.which_python}"""
 
 NO_COMPILER = f"""\
 A C++ compiler and Python's headers are needed, because Aesara compiles each model.
 Missing here: {{missing}}. Install it, then run this again:
-    Debian, Ubuntu    sudo apt install g++ python{PYTHON}-dev
-    Fedora            sudo dnf install gcc-c++ python{PYTHON}-devel
+    Debian, Ubuntu    sudo apt install g++ python{AESARA.python}-dev
+    Fedora            sudo dnf install gcc-c++ python{AESARA.python}-devel
     macOS             xcode-select --install
     conda             conda install cxx-compiler"""
 
@@ -59,30 +78,37 @@ print(" and ".join(missing))
 """
 
 Session = Callable[[nox.Session], None]
+EditionSession = Callable[[nox.Session, Edition], None]
 
 
 @functools.cache
-def has_python() -> bool:
+def has_python(version: str) -> bool:
     """Whether nox will find the interpreter; a pyenv shim alone does not count."""
-    return get_interpreter(PYTHON) is not None
+    return get_interpreter(version) is not None
 
 
-def edition_session(function: Session) -> Session:
-    """Make a session of the edition; without its Python it says what to install."""
-    if has_python():
-        return nox.session(python=PYTHON)(function)
+def edition_session(edition: Edition, name: str | None = None) -> Callable[[EditionSession], Session]:
+    """Make a session of an edition; without its Python it says what to install."""
 
-    @functools.wraps(function)
-    def refuse(session: nox.Session) -> None:
-        session.error(NO_PYTHON)
+    def make(function: EditionSession) -> Session:
+        @functools.wraps(function)
+        def run(session: nox.Session) -> None:
+            if not has_python(edition.python):
+                session.error(NO_PYTHON.format(edition))
+            function(session, edition)
 
-    return nox.session(python=False)(refuse)
+        python = edition.python if has_python(edition.python) else False
+        return nox.session(python=python, name=name)(run)
+
+    return make
 
 
-def install(session: nox.Session, *, editable: bool = False) -> None:
+def install(session: nox.Session, edition: Edition, *, editable: bool = False) -> None:
     """Bring the environment to exactly the lock, then add the project."""
     session.env.update(UV_ENV)
-    session.run_install("uv", "pip", "sync", "--quiet", "--require-hashes", str(LOCK), env=UV_ENV)
+    session.run_install(
+        *("uv", "pip", "sync", "--quiet", "--require-hashes", str(edition.lock)), env=UV_ENV
+    )
     # The build backend is in the lock, so no isolated environment is fetched.
     session.install(
         *("--quiet", "--no-deps", "--no-build-isolation"),
@@ -91,21 +117,22 @@ def install(session: nox.Session, *, editable: bool = False) -> None:
     )
 
 
-def prepare_compiler(session: nox.Session) -> None:
-    """Stop early without a compiler; keep Aesara's compiled code in the project."""
-    missing = session.run("python", "-c", FIND_MISSING, silent=True, log=False)
-    if missing and missing.strip():
-        session.error(NO_COMPILER.format(missing=missing.strip()))
+def prepare_compiler(session: nox.Session, edition: Edition) -> None:
+    """Keep compiled code in the project; for Aesara, stop early without a compiler."""
+    if edition is AESARA:
+        missing = session.run("python", "-c", FIND_MISSING, silent=True, log=False)
+        if missing and missing.strip():
+            session.error(NO_COMPILER.format(missing=missing.strip()))
     # Compiled code fits one set of versions only, so its folder carries the lock's.
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
-    folder = Path(session.cache_dir, f"{EDITION}-{digest}").resolve()
-    session.env["AESARA_FLAGS"] = f"base_compiledir={folder}"
+    digest = hashlib.sha256(edition.lock.read_bytes()).hexdigest()[:12]
+    folder = Path(session.cache_dir, f"{edition.name}-{digest}").resolve()
+    session.env[f"{edition.name.upper()}_FLAGS"] = f"base_compiledir={folder}"
 
 
-@edition_session
-def lint(session: nox.Session) -> None:
+@edition_session(AESARA)
+def lint(session: nox.Session, edition: Edition) -> None:
     """Check style, types and spelling; --fix mends what it can."""
-    install(session)
+    install(session, edition)
     code = ["src", "tests", "docs", "tools", "noxfile.py"]
     if "--fix" in session.posargs:
         session.run("ruff", "check", "--fix", *code)
@@ -116,44 +143,63 @@ def lint(session: nox.Session) -> None:
     session.run("codespell")
 
 
-@edition_session
-def tests(session: nox.Session) -> None:
+@edition_session(AESARA)
+def tests(session: nox.Session, edition: Edition) -> None:
     """Run the tests; what follows -- goes to pytest."""
-    install(session)
-    prepare_compiler(session)
+    install(session, edition)
+    prepare_compiler(session, edition)
     session.run("pytest", *session.posargs)
 
 
-@edition_session
-def docs(session: nox.Session) -> None:
+@edition_session(PYTENSOR, name="tests_pytensor")
+def tests_pytensor(session: nox.Session, edition: Edition) -> None:
+    """Run the tests in the PyTensor edition."""
+    install(session, edition)
+    prepare_compiler(session, edition)
+    session.run("pytest", *session.posargs)
+
+
+@edition_session(AESARA)
+def docs(session: nox.Session, edition: Edition) -> None:
     """Execute the pages and build the site; any warning is an error."""
+    build_site(session, edition)
+
+
+@edition_session(PYTENSOR)
+def docs_pytensor(session: nox.Session, edition: Edition) -> None:
+    """Execute the pages and build the site in the PyTensor edition."""
+    build_site(session, edition)
+
+
+def build_site(session: nox.Session, edition: Edition) -> None:
+    """Build the site of an edition."""
     # Editable: the reference is read again only where a source file has changed.
-    install(session, editable=True)
-    prepare_compiler(session)
+    install(session, edition, editable=True)
+    prepare_compiler(session, edition)
     # After a build that failed Sphinx would not read again what it has read, and pass.
-    clean = HTML.parent / "clean"
+    clean = edition.html.parent / "clean"
     fresh = [] if clean.exists() else ["--fresh-env"]
     clean.unlink(missing_ok=True)
     build = ["-W", "-n", "--keep-going", *fresh, *session.posargs]
-    session.run("sphinx-build", "-b", "html", *build, "docs", str(HTML))
+    session.run("sphinx-build", "-b", "html", *build, "docs", str(edition.html))
     clean.touch()
-    session.log(f"The site is built. Open {HTML / 'index.html'} in a browser.")
+    session.log(f"The site is built. Open {edition.html / 'index.html'} in a browser.")
 
 
-@edition_session
-def live(session: nox.Session) -> None:
+@edition_session(AESARA)
+def live(session: nox.Session, edition: Edition) -> None:
     """Serve the site and rebuild it on every save."""
-    install(session, editable=True)
-    prepare_compiler(session)
+    install(session, edition, editable=True)
+    prepare_compiler(session, edition)
     watch = [f"--watch={folder}" for folder in ("examples", "src")]
     ignore = [f"--ignore={Path(path).resolve()}" for path in ("docs/examples", "build")]
-    session.run("sphinx-autobuild", *watch, *ignore, *session.posargs, "docs", str(HTML))
+    session.run("sphinx-autobuild", *watch, *ignore, *session.posargs, "docs", str(edition.html))
 
 
-@edition_session
-def data(session: nox.Session) -> None:
+@edition_session(AESARA)
+def data(session: nox.Session, edition: Edition) -> None:
     """Make the packaged survey anew from the raw files, which lie in the wheel of pymc3 3.8."""
-    install(session)
+    install(session, edition)
     raw = Path(session.create_tmp(), "raw")
     session.run_install(
         *("uv", "pip", "install", "--quiet", "--no-deps", f"--target={raw}", "pymc3==3.8"),
@@ -162,20 +208,21 @@ def data(session: nox.Session) -> None:
     session.run("python", "tools/make_survey.py", str(raw / "pymc3" / "examples" / "data"))
 
 
-@edition_session
+@nox.session(python=False)
 def lock(session: nox.Session) -> None:
-    """Write the lock anew: the newest versions that work together."""
-    # uv narrows a resolution to one Python only by a setting beside the project.
-    scratch = Path(session.create_tmp(), "pyproject.toml").resolve()
-    narrow = f"[tool.uv]\nenvironments = [\"python_version == '{PYTHON}'\"]\n"
-    scratch.write_text(f"{Path('pyproject.toml').read_text()}\n{narrow}")
-    LOCK.parent.mkdir(exist_ok=True)
-    session.run_install(
-        *("uv", "pip", "compile", "--quiet", f"--directory={scratch.parent}"),
-        *("pyproject.toml", f"--extra={EDITION}", "--group=dev", "--upgrade"),
-        *("--universal", f"--python-version={PYTHON}", "--generate-hashes"),
-        *("--no-header", "--no-annotate", "--no-emit-index-url"),
-        *("--no-emit-find-links", f"--output-file={LOCK.resolve()}"),
-        *session.posargs,
-        env=UV_ENV,
-    )
+    """Write the locks anew: the newest versions that work together."""
+    for edition in (AESARA, PYTENSOR):
+        # uv narrows a resolution to one Python only by a setting beside the project.
+        scratch = Path(session.create_tmp(), "pyproject.toml").resolve()
+        narrow = f"[tool.uv]\nenvironments = [\"python_version == '{edition.python}'\"]\n"
+        scratch.write_text(f"{Path('pyproject.toml').read_text()}\n{narrow}")
+        edition.lock.parent.mkdir(exist_ok=True)
+        session.run_install(
+            *("uv", "pip", "compile", "--quiet", f"--directory={scratch.parent}"),
+            *("pyproject.toml", f"--extra={edition.name}", "--group=dev", "--upgrade"),
+            *("--universal", f"--python-version={edition.python}", "--generate-hashes"),
+            *("--no-header", "--no-annotate", "--no-emit-index-url"),
+            *("--no-emit-find-links", f"--output-file={edition.lock.resolve()}"),
+            *session.posargs,
+            env=UV_ENV,
+        )
