@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -87,7 +88,7 @@ def has_python(version: str) -> bool:
     return get_interpreter(version) is not None
 
 
-def edition_session(edition: Edition, name: str | None = None) -> Callable[[EditionSession], Session]:
+def edition_session(edition: Edition) -> Callable[[EditionSession], Session]:
     """Make a session of an edition; without its Python it says what to install."""
 
     def make(function: EditionSession) -> Session:
@@ -98,7 +99,7 @@ def edition_session(edition: Edition, name: str | None = None) -> Callable[[Edit
             function(session, edition)
 
         python = edition.python if has_python(edition.python) else False
-        return nox.session(python=python, name=name)(run)
+        return nox.session(python=python)(run)
 
     return make
 
@@ -146,14 +147,17 @@ def lint(session: nox.Session, edition: Edition) -> None:
 @edition_session(AESARA)
 def tests(session: nox.Session, edition: Edition) -> None:
     """Run the tests; what follows -- goes to pytest."""
-    install(session, edition)
-    prepare_compiler(session, edition)
-    session.run("pytest", *session.posargs)
+    run_tests(session, edition)
 
 
-@edition_session(PYTENSOR, name="tests_pytensor")
+@edition_session(PYTENSOR)
 def tests_pytensor(session: nox.Session, edition: Edition) -> None:
-    """Run the tests in the PyTensor edition."""
+    """Run the same tests in the PyTensor edition."""
+    run_tests(session, edition)
+
+
+def run_tests(session: nox.Session, edition: Edition) -> None:
+    """Run the tests in an edition's environment."""
     install(session, edition)
     prepare_compiler(session, edition)
     session.run("pytest", *session.posargs)
@@ -167,12 +171,25 @@ def docs(session: nox.Session, edition: Edition) -> None:
 
 @edition_session(PYTENSOR)
 def docs_pytensor(session: nox.Session, edition: Edition) -> None:
-    """Execute the pages and build the site in the PyTensor edition."""
+    """Execute the same pages in the PyTensor edition and build its site."""
     build_site(session, edition)
 
 
+@nox.session(python=False)
+def site(session: nox.Session) -> None:
+    """Build both editions' sites and join them: a click leads from one to the other."""
+    both = (AESARA, PYTENSOR)
+    missing = [edition for edition in both if not has_python(edition.python)]
+    if missing:
+        session.error("\n".join(NO_PYTHON.format(edition) for edition in missing))
+    session.run(sys.executable, "-m", "nox", "-s", "docs", "docs_pytensor", external=True)
+    built = [f"{edition.title}={edition.html}" for edition in both]
+    session.run(sys.executable, "tools/join_editions.py", *built, "build/site", external=True)
+    session.log("The site is built. Open build/site/index.html in a browser.")
+
+
 def build_site(session: nox.Session, edition: Edition) -> None:
-    """Build the site of an edition."""
+    """Build the site of an edition in its environment."""
     # Editable: the reference is read again only where a source file has changed.
     install(session, edition, editable=True)
     prepare_compiler(session, edition)

@@ -12,6 +12,7 @@ from pathlib import Path
 logging.getLogger("aesara.tensor.blas").setLevel(logging.ERROR)
 
 import radon_gallery  # noqa: E402  (after the line above)
+from radon_gallery.editions import NAME  # noqa: E402
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -19,7 +20,7 @@ sys.path.insert(0, str(DOCS / "_ext"))
 
 import gallery  # noqa: E402  (found through the line above)
 
-EDITION = "aesara"
+EDITION = NAME.lower()
 BUILD = ROOT / "build" / EDITION
 PACKAGE = Path(radon_gallery.__file__).parent
 LOCK = ROOT / "requirements" / f"{EDITION}.txt"
@@ -101,14 +102,14 @@ html_favicon = "_static/favicon.svg"
 html_static_path = ["_static", str(BUILD / "vendor")]
 html_css_files = ["gallery.css"]
 html_copy_source = False
-html_context = {"version_line": radon_gallery.version_line()}
+html_context = {"version_line": radon_gallery.version_line(), "edition": NAME}
 templates_path = ["_templates"]
 html_sidebars = {"index": [], "install": [], "contributing": [], "bibliography": []}
 html_theme_options = {
     "logo": {"text": project},
     "navbar_align": "left",
     "navbar_persistent": ["search-button"],
-    "navbar_end": ["theme-switcher"],
+    "navbar_end": ["edition-switch", "theme-switcher"],
     "header_links_before_dropdown": 7,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,

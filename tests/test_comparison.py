@@ -8,6 +8,7 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from radon_gallery.comparison import (
     compare_fits,
@@ -24,9 +25,7 @@ COLUMNS = ["mean", "sd", "lower", "upper", "r_hat", "ess_bulk", "divergences"]
 COUNTIES = ["Aitkin", "Lac qui Parle"]
 
 
-def draw_fit(
-    seed: int, *, chains: int, sampled: bool, extra: str | None = None
-) -> Any:
+def draw_fit(seed: int, *, chains: int, sampled: bool, extra: str | None = None) -> Any:
     """Make a fit of normal draws; `sampled` gives it a sampler's statistics, 3 divergences."""
     rng = np.random.default_rng(seed)
     posterior = {
@@ -129,8 +128,10 @@ def test_nothing_is_changed(fits):
 
 
 def test_posterior_dataset_gives_the_draws(fits):
-    posterior = fits["NUTS"].posterior
-    assert posterior_dataset(fits["NUTS"]).identical(posterior)
+    posterior = posterior_dataset(fits["NUTS"])
+    assert isinstance(posterior, xr.Dataset)
+    assert posterior_dataset(edition.inference_data({"posterior": posterior})).identical(posterior)
+    assert posterior_dataset(fits["NUTS"].posterior).identical(posterior)
     assert posterior_dataset(posterior) is posterior
 
 

@@ -70,7 +70,8 @@ def test_the_elbo_of_the_posterior_itself_is_the_log_evidence(line, posterior):
     mean, covariance, evidence = posterior
     fit = make_fit(line, mean, np.linalg.cholesky(covariance))
     elbo = estimate_elbo(fit, draws=50, random_seed=1)
-    np.testing.assert_allclose(elbo.log_weights, evidence, rtol=0, atol=1e-9)
+    # A tensor library may take the logarithm of a plain constant in single precision.
+    np.testing.assert_allclose(elbo.log_weights, evidence, rtol=0, atol=1e-8)
 
 
 def test_the_elbo_falls_short_by_the_divergence(line, posterior):

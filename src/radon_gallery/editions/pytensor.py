@@ -45,8 +45,8 @@ __all__ = [
 ]
 
 #: For what is evaluated a few times only: Numba would take longer to compile than NumPy to run.
-#: Fused operations are left out, which Python would work through number by number.
-_UNCOMPILED = Mode(linker="py", optimizer="fast_run").excluding("fusion")
+#: Left out are fused operations, which Python would work through number by number, and a compiler.
+_UNCOMPILED = Mode(linker="py", optimizer="fast_run").excluding("fusion", "BlasOpt", "cxx_only")
 
 # --- minibatches ------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class AdviLoop:
         losses: list[npt.NDArray[np.float64]] = [np.empty(0)]
         taken = 0
         with _interrupts_held() as interrupts:
-            while taken < steps and not self._interrupted:
+            while taken < steps and not (self._interrupted or interrupts):
                 started = time.perf_counter()
                 some = self._steps(np.asarray(min(steps - taken, self._longest)))
                 pace = len(some) / (time.perf_counter() - started)
@@ -225,9 +225,8 @@ class AdviLoop:
                 taken += len(some)
                 if not np.isfinite(some[-1]):
                     break
-                self._interrupted = bool(interrupts)
-        if taken < steps:  # an interrupt during the last call is told by the next run
-            self._interrupted = False
+        # An interrupt during the last call is left to the next run, which takes no step.
+        self._interrupted = bool(interrupts) and taken == steps
         return np.concatenate(losses) * self._loss_scale
 
     def variables(self) -> dict[str, slice]:
@@ -276,12 +275,12 @@ def _compile_steps(
     losses, *traces = pytensor.scan(
         step, outputs_info=[None, *shared], n_steps=n_steps, return_updates=False
     )
-    last = [
-        trace if isinstance(trace.type, RandomType) else trace[-1]
-        for trace in traces
-    ]
+    last = [trace if isinstance(trace.type, RandomType) else trace[-1] for trace in traces]
     run = pm.compile(
-        [n_steps], losses, updates=dict(zip(shared, last, strict=True)), random_seed=False,
+        [n_steps],
+        losses,
+        updates=dict(zip(shared, last, strict=True)),
+        random_seed=False,
         mode="NUMBA",
     )
     run.trust_input = True
@@ -327,7 +326,10 @@ def _map_draws(
     ]
     replace = dict(zip(model.value_vars, many, strict=True))
     compute = pm.compile(
-        many, vectorize_graph(list(outputs), replace), mode=_UNCOMPILED, random_seed=False,
+        many,
+        vectorize_graph(list(outputs), replace),
+        mode=_UNCOMPILED,
+        random_seed=False,
         on_unused_input="ignore",
     )
     size = max(1, _ENTRIES_A_CHUNK // max(ends[-1], *map(_size, graph_inputs(outputs))))
@@ -354,7 +356,7 @@ def log_density(model: pm.Model, draws: npt.NDArray[np.float64]) -> npt.NDArray[
 
 def pareto_shape(log_weights: npt.NDArray[np.float64]) -> float:
     """Return the shape k of the Pareto distribution fitted to the largest weights."""
-    _, k = array_stats.psislw(log_weights)
+    _, k = array_stats.psislw(-log_weights)  # it takes the logarithms of their inverses
     return float(k)
 
 
