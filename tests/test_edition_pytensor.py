@@ -18,6 +18,7 @@ from pytensor.scan.op import Scan
 
 from radon_gallery.data import simulate_survey
 from radon_gallery.editions import edition
+from radon_gallery.inference import METHODS
 from radon_gallery.minibatch import build_minibatch, draw_batches
 
 RNG = np.random.default_rng(8927)
@@ -109,37 +110,57 @@ def stochastic_volatility() -> pm.Model:
 # --- the same steps as PyMC's -----------------------------------------------------------------
 
 
-def their_steps(model: pm.Model, method: str, steps: int, random_seed: int) -> pm.Approximation:
-    """Take PyMC's own steps one by one, in NumPy instead of compiled code."""
-    _, draws_seed = np.random.SeedSequence(random_seed).generate_state(2)
-    kind = {"meanfield": pm.ADVI, "fullrank": pm.FullRankADVI}[method]
+def loop_of(model: pm.Model, method: str = "meanfield") -> Any:
+    """Compile the loop of a model with Adam."""
+    return edition.AdviLoop(model, method=method, optimiser=None, random_seed=5)
+
+
+def take_forty_steps(loop: Any) -> np.ndarray:
+    """Take forty steps in runs of 1, 9 and 30."""
+    return np.concatenate([loop.run(steps, 0.02) for steps in (1, 9, 30)])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_compiled_loop_takes_pymcs_steps(name):
+    """Losses and parameters are to rounding those of `pymc.fit`, run by NumPy step by step."""
+    model = MODELS[name]()
+    loop = loop_of(model)
+    losses = take_forty_steps(loop)
+    _, draws_seed = np.random.SeedSequence(5).generate_state(2)
     with model:
-        inference = kind(random_seed=int(draws_seed) % (2**31 - 21069))
-        return inference.fit(
-            steps,
+        theirs = pm.ADVI(random_seed=int(draws_seed) % (2**31 - 21069)).fit(
+            40,
             obj_optimizer=pm.adam(learning_rate=0.02),
             compile_kwargs={"mode": edition._UNCOMPILED},
             progressbar=False,
         )
-
-
-@pytest.mark.parametrize(
-    ("name", "method"), [*((name, "meanfield") for name in MODELS), ("eight_schools", "fullrank")]
-)
-def test_the_compiled_loop_takes_pymcs_steps(name, method):
-    """Forty steps in calls of 1, 9 and 30: losses and parameters agree to rounding."""
-    model = MODELS[name]()
-    loop = edition.AdviLoop(model, method=method, optimiser=None, random_seed=5)
-    losses = np.concatenate([loop.run(steps, 0.02) for steps in (1, 9, 30)])
-    theirs = their_steps(model, method, 40, random_seed=5)
     scale = float(theirs.symbolic_normalizing_constant.eval(mode=edition._UNCOMPILED))
     np.testing.assert_allclose(losses, scale * theirs.hist, rtol=1e-8)
     for ours, other in zip(loop.approximation.params, theirs.params, strict=True):
         np.testing.assert_allclose(ours.get_value(), other.get_value(), rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_compiled_loop_takes_the_uncompiled_steps(method, monkeypatch):
+    """The same updates, run by NumPy step by step, give the same fit to rounding."""
+
+    def uncompiled(loss: Any, updates: Any) -> Any:
+        mode = edition._UNCOMPILED
+        step = pm.compile([], loss, updates=updates, mode=mode, random_seed=False)
+        return lambda n_steps: np.array([step() for _ in range(n_steps)])
+
+    model = logistic_regression_on_minibatches()
+    loop = loop_of(model, method)
+    losses = take_forty_steps(loop)
+    monkeypatch.setattr(edition, "_compile_steps", uncompiled)
+    slow = loop_of(model, method)
+    np.testing.assert_allclose(losses, take_forty_steps(slow), rtol=1e-8)
+    for ours, other in zip(loop.gaussian(), slow.gaussian(), strict=True):
+        np.testing.assert_allclose(ours, other, rtol=1e-8, atol=1e-10)
+
+
 def test_the_gaussian_is_pymcs():
-    loop = edition.AdviLoop(eight_schools(), method="fullrank", optimiser=None, random_seed=5)
+    loop = loop_of(eight_schools(), "fullrank")
     loop.run(50, 0.02)
     mean, factor = loop.gaussian()
     (group,) = loop.approximation.groups
@@ -156,7 +177,7 @@ def test_the_loop_draws_the_rows_that_are_shown(monkeypatch):
         theta = pm.Normal("theta")
         pm.Normal("y", theta, 1e6, observed=batch.log_radon, total_size=60)
         pm.Potential("seen", 1e6 * batch.log_radon.sum())
-    loop = edition.AdviLoop(model, method="meanfield", optimiser=None, random_seed=5)
+    loop = loop_of(model)
     shown = draw_batches(batch, 20).log_radon
     losses = loop.run(20, 0.0)
     expected = -1e6 * shown.sum(axis=1)
@@ -168,7 +189,7 @@ def test_the_loop_draws_the_rows_that_are_shown(monkeypatch):
 
 @pytest.fixture(scope="module")
 def loop():
-    return edition.AdviLoop(eight_schools(), method="meanfield", optimiser=None, random_seed=5)
+    return loop_of(eight_schools())
 
 
 def test_an_interrupt_within_a_call_ends_the_run_and_keeps_its_losses(loop, monkeypatch):
@@ -239,7 +260,7 @@ def test_the_survey_is_not_copied_into_the_loop():
     batch = build_minibatch(survey.rows, 10, random_seed=1)
     with pm.Model() as model:
         pm.Normal("y", pm.Normal("theta"), observed=batch.log_radon, total_size=60)
-    loop = edition.AdviLoop(model, method="meanfield", optimiser=None, random_seed=5)
+    loop = loop_of(model)
 
     def has_all_rows(variable: Any) -> bool:
         return getattr(variable.type, "shape", None) == (60,)

@@ -23,9 +23,11 @@ from pymc.data import MinibatchOp
 from pymc.pytensorf import collect_default_updates, reseed_rngs
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.replace import clone_replace, vectorize_graph
+from pytensor.gradient import disconnected_grad
+from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors, graph_inputs
 from pytensor.scan.utils import until
+from pytensor.tensor.linalg import solve_triangular
 from pytensor.tensor.random.type import RandomType
 
 __all__ = [
@@ -38,9 +40,9 @@ __all__ = [
     "log_density",
     "minibatch_tensors",
     "n_rows",
-    "pareto_shape",
     "reseed_minibatches",
     "run_nuts",
+    "smooth_weights",
     "transform_draws",
 ]
 
@@ -149,7 +151,9 @@ _LONGEST_CALL = 0.1
 
 
 class AdviLoop:
-    """PyMC's own ADVI objective and updates, many steps a call inside compiled code.
+    """ADVI's objective and updates, many steps a call inside compiled code.
+
+    The mean-field objective is PyMC's own.
 
     Parameters
     ----------
@@ -193,14 +197,16 @@ class AdviLoop:
         scale = self.approximation.symbolic_normalizing_constant
         self._loss_scale = float(scale.eval(mode=_UNCOMPILED))
         self._rate = pytensor.shared(np.asarray(0.0, pytensor.config.floatX), "learning_rate")
-        updates = inference.objective.updates(
-            obj_optimizer=optimiser or pm.adam(learning_rate=self._rate)
-        )
-        generators = collect_default_updates([updates.loss])
+        parameters = self.approximation.params
+        loss, gradients = (_mirrored if method == "fullrank" else _plain)(self.approximation)
+        optimise = optimiser or pm.adam(learning_rate=self._rate)
+        # PyMC's own scale of the loss, on which optimisers with an absolute setting rely.
+        updates = optimise([gradient / self._loss_scale for gradient in gradients], parameters)
+        generators = collect_default_updates([loss])
         # Seeded as `pymc.fit` does it, rows and all: its steps are then ours, number by number.
         reseed_rngs(list(generators), self.approximation.rng.randint(2**30, dtype=np.int64))
         with model:
-            self._steps = _compile_steps(updates.loss, {**generators, **updates})
+            self._steps = _compile_steps(loss, {**generators, **updates})
         self._steps(np.asarray(0))  # Numba compiles at the first call
         self._longest = 1
         self._interrupted = False
@@ -227,7 +233,7 @@ class AdviLoop:
                     break
         # An interrupt during the last call is left to the next run, which takes no step.
         self._interrupted = bool(interrupts) and taken == steps
-        return np.concatenate(losses) * self._loss_scale
+        return np.concatenate(losses)
 
     def variables(self) -> dict[str, slice]:
         """Return where each of the model's value variables lies in the unconstrained vector."""
@@ -250,6 +256,35 @@ class AdviLoop:
         values = {"mu": mean, "rho": rho, "L_tril": np.diag(rho)[np.tril_indices(len(rho))]}
         for name, parameter in self._group.params_dict.items():
             parameter.set_value(values[name].astype(parameter.dtype))
+
+
+def _plain(approximation: Any) -> tuple[pt.TensorVariable, list[pt.TensorVariable]]:
+    """Return PyMC's objective with one draw, on the full-data scale, and its gradient."""
+    loss = approximation.logq - approximation.logp
+    loss = approximation.set_size_and_deterministic(loss, 1, False)
+    return loss, pt.grad(loss, approximation.params)
+
+
+def _mirrored(approximation: Any) -> tuple[pt.TensorVariable, list[pt.TensorVariable]]:
+    """Return a full-rank objective with a draw and its mirror image, and a calmer gradient.
+
+    A full-rank factor has so many entries that their noise decides how far a fit comes. The noise
+    of the batch cancels between mirrored draws. The entropy's gradient is taken along the draw's
+    path, where it cancels the posterior's as the fit comes close [roeder2017sticking].
+    """
+    (group,) = approximation.groups
+    model, mean, factor = approximation.model, group.mean, group.L
+    negative = -approximation.to_flat_input(model.varlogp + model.datalogp)
+    noise = group._new_initial(1, False)[0]
+    path = disconnected_grad(solve_triangular(factor.T, noise, lower=False))
+    offset = pt.dot(factor, noise)
+    losses = [
+        graph_replace(negative, {group.input: mean + step}, strict=False)
+        for step in (offset, -offset)
+    ]
+    energy = (losses[0] + losses[1]) / 2
+    entropy = pt.sum(pt.log(pt.diag(factor))) + pt.sum(noise**2 + np.log(2 * np.pi)) / 2
+    return energy - entropy, pt.grad(energy - pt.dot(path, offset), approximation.params)
 
 
 def _compile_steps(
@@ -354,10 +389,12 @@ def log_density(model: pm.Model, draws: npt.NDArray[np.float64]) -> npt.NDArray[
     return values
 
 
-def pareto_shape(log_weights: npt.NDArray[np.float64]) -> float:
-    """Return the shape k of the Pareto distribution fitted to the largest weights."""
-    _, k = array_stats.psislw(-log_weights)  # it takes the logarithms of their inverses
-    return float(k)
+def smooth_weights(
+    log_weights: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Return log weights, Pareto smoothed and normalised, and the shape k of their tail."""
+    smoothed, k = array_stats.psislw(-log_weights)  # it takes the logarithms of their inverses
+    return np.asarray(smoothed), float(k)
 
 
 def inference_data(groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
