@@ -244,10 +244,10 @@ class AdviLoop:
         values = {name: shared.get_value() for name, shared in self._group.params_dict.items()}
         mean = np.asarray(values["mu"], dtype=np.float64)
         if "rho" in values:
-            return mean, np.logaddexp(0.0, values["rho"], dtype=np.float64)
+            return mean, _softplus(values["rho"])
         factor = np.zeros((len(mean), len(mean)))
         factor[np.tril_indices(len(mean))] = values["L_tril"]
-        np.fill_diagonal(factor, np.logaddexp(0.0, np.diag(factor)))
+        np.fill_diagonal(factor, _softplus(np.diag(factor)))
         return mean, factor
 
     def _set_gaussian(self, mean: npt.NDArray[np.float64], factor: npt.NDArray[np.float64]) -> None:
@@ -256,6 +256,12 @@ class AdviLoop:
         values = {"mu": mean, "rho": rho, "L_tril": np.diag(rho)[np.tril_indices(len(rho))]}
         for name, parameter in self._group.params_dict.items():
             parameter.set_value(values[name].astype(parameter.dtype))
+
+
+def _softplus(rho: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return PyMC's map of a free parameter to a scale; NaN gives NaN."""
+    with np.errstate(invalid="ignore"):
+        return np.logaddexp(0.0, rho, dtype=np.float64)
 
 
 def _plain(approximation: Any) -> tuple[pt.TensorVariable, list[pt.TensorVariable]]:
