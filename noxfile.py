@@ -1,6 +1,6 @@
 """One command for each job; see CONTRIBUTING.md.
 
-Each session installs the edition's lock exactly, with its hashes, and then the
+Each session installs its edition's lock exactly, with its hashes, and then the
 project itself. Nothing is left over from an earlier run, and nothing is fetched
 that the lock does not name.
 """
@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import nox
 from python_discovery import get_interpreter
@@ -23,28 +25,47 @@ nox.options.error_on_missing_interpreters = True
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests", "docs"]
 
-EDITION = "aesara"
-PYTHON = "3.11"
-LOCK = Path("requirements", f"{EDITION}.txt")
+
+class Edition(NamedTuple):
+    """A stack that the gallery runs on: its name is that of its extra, lock and build folder."""
+
+    name: str
+    title: str
+    python: str
+    which_python: str
+
+    @property
+    def lock(self) -> Path:
+        """Its locked environment."""
+        return Path("requirements", f"{self.name}.txt")
+
+    @property
+    def html(self) -> Path:
+        """Where its site is built."""
+        return Path("build", self.name, "html")
+
+
+AESARA = Edition("aesara", "Aesara", "3.11", "Python 3.11 and on no later one")
+PYTENSOR = Edition("pytensor", "PyTensor", "3.13", "Python 3.12 or newer, and is locked for 3.13")
+
 BROWSER_LOCK = Path("requirements", "browser.txt")
-HTML = Path("build", EDITION, "html")
 
 UV_ENV = {"UV_PYTHON_DOWNLOADS": "never"}  # the reader installs Python, not we
 
-NO_PYTHON = f"""\
-Python {PYTHON} is needed and was not found. Install it, then run this again:
-    Debian, Ubuntu    sudo apt install python{PYTHON}-dev python{PYTHON}-venv
-    Fedora            sudo dnf install python{PYTHON}-devel
-    macOS             brew install python@{PYTHON}
-    Windows           winget install Python.Python.{PYTHON}
-    anywhere          pyenv install {PYTHON}, or uv python install {PYTHON}
-The {EDITION.capitalize()} edition runs on Python {PYTHON} and on no later one"""
+NO_PYTHON = """\
+Python {0.python} is needed and was not found. Install it, then run this again:
+    Debian, Ubuntu    sudo apt install python{0.python}-dev python{0.python}-venv
+    Fedora            sudo dnf install python{0.python}-devel
+    macOS             brew install python@{0.python}
+    Windows           winget install Python.Python.{0.python}
+    anywhere          pyenv install {0.python}, or uv python install {0.python}
+The {0.title} edition runs on {0.which_python}"""
 
 NO_COMPILER = f"""\
 A C++ compiler and Python's headers are needed, because Aesara compiles each model.
 Missing here: {{missing}}. Install it, then run this again:
-    Debian, Ubuntu    sudo apt install g++ python{PYTHON}-dev
-    Fedora            sudo dnf install gcc-c++ python{PYTHON}-devel
+    Debian, Ubuntu    sudo apt install g++ python{AESARA.python}-dev
+    Fedora            sudo dnf install gcc-c++ python{AESARA.python}-devel
     macOS             xcode-select --install
     conda             conda install cxx-compiler"""
 
@@ -61,30 +82,35 @@ print(" and ".join(missing))
 """
 
 Session = Callable[[nox.Session], None]
+EditionSession = Callable[[nox.Session, Edition], None]
 
 
 @functools.cache
-def has_python() -> bool:
+def has_python(version: str) -> bool:
     """Whether nox will find the interpreter; a pyenv shim alone does not count."""
-    return get_interpreter(PYTHON) is not None
+    return get_interpreter(version) is not None
 
 
-def edition_session(function: Session) -> Session:
-    """Make a session of the edition; without its Python it says what to install."""
-    if has_python():
-        return nox.session(python=PYTHON)(function)
+def edition_session(edition: Edition) -> Callable[[EditionSession], Session]:
+    """Make a session of an edition; without its Python it says what to install."""
 
-    @functools.wraps(function)
-    def refuse(session: nox.Session) -> None:
-        session.error(NO_PYTHON)
+    def make(function: EditionSession) -> Session:
+        @functools.wraps(function)
+        def run(session: nox.Session) -> None:
+            if not has_python(edition.python):
+                session.error(NO_PYTHON.format(edition))
+            function(session, edition)
 
-    return nox.session(python=False)(refuse)
+        python = edition.python if has_python(edition.python) else False
+        return nox.session(python=python)(run)
+
+    return make
 
 
-def install(session: nox.Session, *also: Path, editable: bool = False) -> None:
+def install(session: nox.Session, edition: Edition, *also: Path, editable: bool = False) -> None:
     """Bring the environment to exactly the lock, and others with it, then add the project."""
     session.env.update(UV_ENV)
-    locks = map(str, (LOCK, *also))
+    locks = map(str, (edition.lock, *also))
     session.run_install("uv", "pip", "sync", "--quiet", "--require-hashes", *locks, env=UV_ENV)
     # The build backend is in the lock, so no isolated environment is fetched.
     session.install(
@@ -94,21 +120,22 @@ def install(session: nox.Session, *also: Path, editable: bool = False) -> None:
     )
 
 
-def prepare_compiler(session: nox.Session) -> None:
-    """Stop early without a compiler; keep Aesara's compiled code in the project."""
-    missing = session.run("python", "-c", FIND_MISSING, silent=True, log=False)
-    if missing and missing.strip():
-        session.error(NO_COMPILER.format(missing=missing.strip()))
+def prepare_compiler(session: nox.Session, edition: Edition) -> None:
+    """Keep compiled code in the project; for Aesara, stop early without a compiler."""
+    if edition is AESARA:
+        missing = session.run("python", "-c", FIND_MISSING, silent=True, log=False)
+        if missing and missing.strip():
+            session.error(NO_COMPILER.format(missing=missing.strip()))
     # Compiled code fits one set of versions only, so its folder carries the lock's.
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
-    folder = Path(session.cache_dir, f"{EDITION}-{digest}").resolve()
-    session.env["AESARA_FLAGS"] = f"base_compiledir={folder}"
+    digest = hashlib.sha256(edition.lock.read_bytes()).hexdigest()[:12]
+    folder = Path(session.cache_dir, f"{edition.name}-{digest}").resolve()
+    session.env[f"{edition.name.upper()}_FLAGS"] = f"base_compiledir={folder}"
 
 
-@edition_session
-def lint(session: nox.Session) -> None:
+@edition_session(AESARA)
+def lint(session: nox.Session, edition: Edition) -> None:
     """Check style, types and spelling; --fix mends what it can."""
-    install(session)
+    install(session, edition)
     code = ["src", "tests", "docs", "tools", "noxfile.py"]
     if "--fix" in session.posargs:
         session.run("ruff", "check", "--fix", *code)
@@ -119,36 +146,83 @@ def lint(session: nox.Session) -> None:
     session.run("codespell")
 
 
-@edition_session
-def tests(session: nox.Session) -> None:
+@edition_session(AESARA)
+def tests(session: nox.Session, edition: Edition) -> None:
     """Run the tests; what follows -- goes to pytest."""
-    install(session)
-    prepare_compiler(session)
+    run_tests(session, edition)
+
+
+@edition_session(PYTENSOR)
+def tests_pytensor(session: nox.Session, edition: Edition) -> None:
+    """Run the same tests in the PyTensor edition."""
+    run_tests(session, edition)
+
+
+def run_tests(session: nox.Session, edition: Edition) -> None:
+    """Run the tests in an edition's environment."""
+    install(session, edition)
+    prepare_compiler(session, edition)
     session.run("pytest", *session.posargs)
 
 
-@edition_session
-def docs(session: nox.Session) -> None:
+@edition_session(AESARA)
+def docs(session: nox.Session, edition: Edition) -> None:
     """Execute the pages and build the site; any warning is an error."""
+    build_site(session, edition)
+
+
+@edition_session(PYTENSOR)
+def docs_pytensor(session: nox.Session, edition: Edition) -> None:
+    """Execute the same pages in the PyTensor edition and build its site."""
+    build_site(session, edition)
+
+
+@nox.session(python=False)
+def site(session: nox.Session) -> None:
+    """Build both editions' sites and join them: a click leads from one to the other."""
+    both = (AESARA, PYTENSOR)
+    missing = [edition for edition in both if not has_python(edition.python)]
+    if missing:
+        session.error("\n".join(NO_PYTHON.format(edition) for edition in missing))
+    session.run(sys.executable, "-m", "nox", "-s", "docs", "docs_pytensor", external=True)
+    built = [f"{edition.title}={edition.html}" for edition in both]
+    session.run(sys.executable, "tools/join_editions.py", *built, "build/site", external=True)
+    session.log("The site is built. Open build/site/index.html in a browser.")
+
+
+def build_site(session: nox.Session, edition: Edition) -> None:
+    """Build the site of an edition in its environment."""
     # Editable: the reference is read again only where a source file has changed.
-    install(session, editable=True)
-    prepare_compiler(session)
+    install(session, edition, editable=True)
+    prepare_compiler(session, edition)
     # After a build that failed Sphinx would not read again what it has read, and pass.
-    clean = HTML.parent / "clean"
+    clean = edition.html.parent / "clean"
     fresh = [] if clean.exists() else ["--fresh-env"]
     clean.unlink(missing_ok=True)
     build = ["-W", "-n", "--keep-going", *fresh, *session.posargs]
-    session.run("sphinx-build", "-b", "html", *build, "docs", str(HTML))
+    session.run("sphinx-build", "-b", "html", *build, "docs", str(edition.html))
     clean.touch()
-    session.log(f"The site is built. Open {HTML / 'index.html'} in a browser.")
+    session.log(f"The site is built. Open {edition.html / 'index.html'} in a browser.")
 
 
-@edition_session
-def downloads(session: nox.Session) -> None:
+@edition_session(AESARA)
+def downloads(session: nox.Session, edition: Edition) -> None:
     """Run the pages' scripts, each in an empty folder, with only the wheel installed."""
-    wheel = (f"--constraint={LOCK}", "--reinstall-package=radon-gallery", f".[{EDITION}]")
-    session.run_install("uv", "pip", "install", "--quiet", *wheel, env=UV_ENV)
-    prepare_compiler(session)
+    run_downloads(session, edition)
+
+
+@edition_session(PYTENSOR)
+def downloads_pytensor(session: nox.Session, edition: Edition) -> None:
+    """Run the same scripts in the PyTensor edition."""
+    run_downloads(session, edition)
+
+
+def run_downloads(session: nox.Session, edition: Edition) -> None:
+    """Run the pages' scripts in an environment that has the wheel and its edition's extra."""
+    wheel = f".[{edition.name}]"
+    settings = (f"--constraint={edition.lock}", "--reinstall-package=radon-gallery")
+    session.run_install("uv", "pip", "install", "--quiet", *settings, wheel, env=UV_ENV)
+    prepare_compiler(session, edition)
     pages = [path.stem for path in sorted(Path("examples").glob("*.md"))]
     for page in session.posargs or pages:
         folder = Path(session.create_tmp(), "empty")
@@ -159,29 +233,48 @@ def downloads(session: nox.Session) -> None:
             session.run("python", "page.py", env={"MPLBACKEND": "Agg"}, silent=True)
 
 
-@edition_session
-def browser(session: nox.Session) -> None:
+@edition_session(AESARA)
+def browser(session: nox.Session, edition: Edition) -> None:
     """Test the built site in Chromium, what follows -- goes to pytest; builds it if need be."""
     if not list(Path("build").glob("*/html/index.html")):
-        docs(session)
-    install(session, BROWSER_LOCK)
+        build_site(session, edition)
+    install(session, edition, BROWSER_LOCK)
     session.run("pytest", "tests/browser", *session.posargs)
 
 
-@edition_session
-def live(session: nox.Session) -> None:
+@edition_session(AESARA)
+def seeds(session: nox.Session, edition: Edition) -> None:
+    """Fit with ten seeds in each family and parameterisation; takes about half an hour."""
+    run_seeds(session, edition)
+
+
+@edition_session(PYTENSOR)
+def seeds_pytensor(session: nox.Session, edition: Edition) -> None:
+    """Do the same in the PyTensor edition."""
+    run_seeds(session, edition)
+
+
+def run_seeds(session: nox.Session, edition: Edition) -> None:
+    """Run the tests that are too slow for every change."""
+    install(session, edition)
+    prepare_compiler(session, edition)
+    session.run("pytest", "tests/slow", *session.posargs)
+
+
+@edition_session(AESARA)
+def live(session: nox.Session, edition: Edition) -> None:
     """Serve the site and rebuild it on every save."""
-    install(session, editable=True)
-    prepare_compiler(session)
+    install(session, edition, editable=True)
+    prepare_compiler(session, edition)
     watch = [f"--watch={folder}" for folder in ("examples", "src")]
     ignore = [f"--ignore={Path(path).resolve()}" for path in ("docs/examples", "build")]
-    session.run("sphinx-autobuild", *watch, *ignore, *session.posargs, "docs", str(HTML))
+    session.run("sphinx-autobuild", *watch, *ignore, *session.posargs, "docs", str(edition.html))
 
 
-@edition_session
-def data(session: nox.Session) -> None:
+@edition_session(AESARA)
+def data(session: nox.Session, edition: Edition) -> None:
     """Make the packaged survey anew from the raw files, which lie in the wheel of pymc3 3.8."""
-    install(session)
+    install(session, edition)
     raw = Path(session.create_tmp(), "raw")
     session.run_install(
         *("uv", "pip", "install", "--quiet", "--no-deps", f"--target={raw}", "pymc3==3.8"),
@@ -190,23 +283,23 @@ def data(session: nox.Session) -> None:
     session.run("python", "tools/make_survey.py", str(raw / "pymc3" / "examples" / "data"))
 
 
-@edition_session
+@nox.session(python=False)
 def lock(session: nox.Session) -> None:
-    """Write the lock anew: the newest versions that work together."""
-    # uv narrows a resolution to one Python only by a setting beside the project.
-    scratch = Path(session.create_tmp(), "pyproject.toml").resolve()
-    narrow = f"[tool.uv]\nenvironments = [\"python_version == '{PYTHON}'\"]\n"
-    scratch.write_text(f"{Path('pyproject.toml').read_text()}\n{narrow}")
-    LOCK.parent.mkdir(exist_ok=True)
-    wanted = {
-        LOCK: ("pyproject.toml", f"--extra={EDITION}", "--group=dev"),
-        BROWSER_LOCK: ("--group=browser", f"--constraint={LOCK.resolve()}"),
-    }
-    for target, parts in wanted.items():
+    """Write the locks anew: the newest versions that work together."""
+    wanted = [
+        (each.python, each.lock, ("pyproject.toml", f"--extra={each.name}", "--group=dev"))
+        for each in (AESARA, PYTENSOR)
+    ]
+    browser = ("--group=browser", f"--constraint={AESARA.lock.resolve()}")
+    for python, target, parts in [*wanted, (AESARA.python, BROWSER_LOCK, browser)]:
+        # uv narrows a resolution to one Python only by a setting beside the project.
+        scratch = Path(session.create_tmp(), "pyproject.toml").resolve()
+        narrow = f"[tool.uv]\nenvironments = [\"python_version == '{python}'\"]\n"
+        scratch.write_text(f"{Path('pyproject.toml').read_text()}\n{narrow}")
         session.run_install(
             *("uv", "pip", "compile", "--quiet", f"--directory={scratch.parent}"),
             *(*parts, "--upgrade", "--universal"),
-            *(f"--python-version={PYTHON}", "--generate-hashes"),
+            *(f"--python-version={python}", "--generate-hashes"),
             *("--no-header", "--no-annotate", "--no-emit-index-url"),
             *("--no-emit-find-links", f"--output-file={target.resolve()}"),
             *session.posargs,

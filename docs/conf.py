@@ -12,6 +12,7 @@ from pathlib import Path
 logging.getLogger("aesara.tensor.blas").setLevel(logging.ERROR)
 
 import radon_gallery  # noqa: E402  (after the line above)
+from radon_gallery.editions import NAME  # noqa: E402
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -21,7 +22,7 @@ import explorer  # noqa: E402  (found through the line above)
 import gallery  # noqa: E402
 from runs import describe_commit  # noqa: E402
 
-EDITION = "aesara"
+EDITION = NAME.lower()
 BUILD = ROOT / "build" / EDITION
 PACKAGE = Path(radon_gallery.__file__).parent
 LOCK = ROOT / "requirements" / f"{EDITION}.txt"
@@ -116,6 +117,7 @@ html_copy_source = False
 html_context = {
     "commit": describe_commit(ROOT),
     "default_mode": "auto",
+    "edition": NAME,
     "language": "en-GB",
     "version_line": radon_gallery.version_line(),
 }
@@ -130,7 +132,7 @@ html_theme_options = {
     "article_header_end": ["downloads"],
     "navbar_align": "left",
     "navbar_persistent": ["search-button"],
-    "navbar_end": ["theme-switcher"],
+    "navbar_end": ["edition-switch", "theme-switcher"],
     "header_links_before_dropdown": 7,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,

@@ -12,8 +12,12 @@ import pytest
 from hypothesis import settings
 
 from radon_gallery.data import Survey, load_minnesota
+from radon_gallery.editions import NAME
 
 mpl.use("Agg")
+
+# The tests of the other edition need a tensor library that is not installed.
+collect_ignore = [f"test_edition_{name}.py" for name in {"aesara", "pytensor"} - {NAME.lower()}]
 
 # The same examples every time; a model that compiles on first use is not a slow test.
 settings.register_profile("gallery", derandomize=True, deadline=None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from radon_gallery.comparison import (
     compare_fits,
@@ -15,15 +18,14 @@ from radon_gallery.comparison import (
     summarise_error,
 )
 from radon_gallery.data import simulate_survey
+from radon_gallery.editions import edition
 from radon_gallery.exact import ExactPosterior, exact_posterior
 
 COLUMNS = ["mean", "sd", "lower", "upper", "r_hat", "ess_bulk", "divergences"]
 COUNTIES = ["Aitkin", "Lac qui Parle"]
 
 
-def draw_fit(
-    seed: int, *, chains: int, sampled: bool, extra: str | None = None
-) -> az.InferenceData:
+def draw_fit(seed: int, *, chains: int, sampled: bool, extra: str | None = None) -> Any:
     """Make a fit of normal draws; `sampled` gives it a sampler's statistics, 3 divergences."""
     rng = np.random.default_rng(seed)
     posterior = {
@@ -34,16 +36,15 @@ def draw_fit(
     if extra:
         posterior[extra] = rng.normal(size=(chains, 400))
     diverging = np.arange(chains * 400).reshape(chains, 400) < 3
-    return az.from_dict(
-        posterior=posterior,
-        sample_stats={"diverging": diverging} if sampled else None,
-        coords={"county": COUNTIES},
-        dims={"alpha": ["county"]},
-    )
+    labels = {"coords": {"county": COUNTIES}, "dims": {"alpha": ["county"]}}
+    groups = {"posterior": az.dict_to_dataset(posterior, **labels)}
+    if sampled:
+        groups["sample_stats"] = az.dict_to_dataset({"diverging": diverging})
+    return edition.inference_data(groups)
 
 
 @pytest.fixture(scope="module")
-def fits() -> dict[str, az.InferenceData]:
+def fits() -> dict[str, Any]:
     return {
         "NUTS": draw_fit(1, chains=4, sampled=True),
         "ADVI": draw_fit(2, chains=1, sampled=False, extra="only_here"),
@@ -70,7 +71,7 @@ def test_values_are_numpys(fits, fit, prob):
 
 def test_diagnostics_are_arvizs(fits):
     table = compare_fits(fits).xs("NUTS", level="fit")
-    posterior = fits["NUTS"].posterior
+    posterior = posterior_dataset(fits["NUTS"])
     for name in ("eps", "mu_alpha"):
         assert table.loc[name, "r_hat"] == float(az.rhat(posterior)[name])
         assert table.loc[name, "ess_bulk"] == float(az.ess(posterior)[name])
@@ -87,9 +88,8 @@ def test_what_means_nothing_is_missing(fits):
 
 def test_a_sampler_without_divergences_keeps_its_other_diagnostics(fits):
     stats = {"accepted": np.ones((4, 400))}
-    metropolis = az.InferenceData(
-        posterior=fits["NUTS"].posterior, sample_stats=az.dict_to_dataset(stats)
-    )
+    groups = {"posterior": posterior_dataset(fits["NUTS"])}
+    metropolis = edition.inference_data(groups | {"sample_stats": az.dict_to_dataset(stats)})
     table = compare_fits({"Metropolis": metropolis})
     assert table["divergences"].isna().all()
     assert table[["r_hat", "ess_bulk"]].notna().all(axis=None)
@@ -128,8 +128,10 @@ def test_nothing_is_changed(fits):
 
 
 def test_posterior_dataset_gives_the_draws(fits):
-    posterior = fits["NUTS"].posterior
-    assert posterior_dataset(fits["NUTS"]).identical(posterior)
+    posterior = posterior_dataset(fits["NUTS"])
+    assert isinstance(posterior, xr.Dataset)
+    assert posterior_dataset(edition.inference_data({"posterior": posterior})).identical(posterior)
+    assert posterior_dataset(fits["NUTS"].posterior).identical(posterior)
     assert posterior_dataset(posterior) is posterior
 
 
@@ -154,14 +156,14 @@ def test_a_parameter_that_a_fit_lacks_is_named(fits):
 
 
 def test_fits_without_a_scalar_in_common_are_refused(fits):
-    other = {"other": fits["NUTS"].posterior[["alpha"]]}
+    other = {"other": posterior_dataset(fits["NUTS"])[["alpha"]]}
     with pytest.raises(ValueError, match="no scalar parameter in common; name some in var_names"):
         compare_fits(fits | other)
     with pytest.raises(ValueError, match="name some in var_names, at least one"):
         compare_fits(fits, [])
 
 
-@pytest.mark.parametrize("fit", [None, {"eps": [1.0]}, np.ones(3), az.InferenceData()])
+@pytest.mark.parametrize("fit", [None, {"eps": [1.0]}, np.ones(3), edition.inference_data({})])
 def test_what_has_no_draws_is_no_fit(fit):
     with pytest.raises(TypeError, match=f"expected a fit .*; got {type(fit).__name__}"):
         compare_fits({"bad": fit})

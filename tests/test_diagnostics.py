@@ -70,7 +70,8 @@ def test_the_elbo_of_the_posterior_itself_is_the_log_evidence(line, posterior):
     mean, covariance, evidence = posterior
     fit = make_fit(line, mean, np.linalg.cholesky(covariance))
     elbo = estimate_elbo(fit, draws=50, random_seed=1)
-    np.testing.assert_allclose(elbo.log_weights, evidence, rtol=0, atol=1e-9)
+    # A tensor library may take the logarithm of a plain constant in single precision.
+    np.testing.assert_allclose(elbo.log_weights, evidence, rtol=0, atol=1e-8)
 
 
 def test_the_elbo_falls_short_by_the_divergence(line, posterior):
@@ -225,7 +226,8 @@ def test_settled_iterates_stop_the_fit_and_leave_their_average():
     np.testing.assert_allclose(left, [average, -average])
     step, r_hat, error = rule.history[-1]
     assert step == 100 * stopped
-    assert r_hat < 1.1 and error < 0.05
+    assert r_hat < 1.1
+    assert error < 0.05
     *earlier, _ = rule.history
     assert all(of[1] >= 1.1 or of[2] >= 0.05 for of in earlier)
 

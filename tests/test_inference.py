@@ -5,7 +5,7 @@ from __future__ import annotations
 import _thread
 import threading
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import arviz as az
 import numpy as np
@@ -16,6 +16,7 @@ from pymc.variational.callbacks import CheckParametersConvergence
 from scipy import stats
 
 from radon_gallery import inference
+from radon_gallery.comparison import posterior_dataset
 from radon_gallery.data import Rows, Survey, simulate_survey
 from radon_gallery.editions import edition
 from radon_gallery.inference import METHODS, AdviFit, DecayingAdam, fit_advi, sample_nuts
@@ -151,7 +152,7 @@ def test_same_seed_same_fit_other_seed_another(toy, name):
     np.testing.assert_array_equal(first.losses, again.losses)
     np.testing.assert_array_equal(first.mean, again.mean)
     np.testing.assert_array_equal(first.sd, again.sd)
-    assert not np.isclose(first.losses, other.losses).any()
+    assert (first.losses != other.losses).all()
     assert (first.mean != other.mean).all()
 
 
@@ -163,24 +164,6 @@ def test_a_fits_seed_fixes_the_rows_too(toy):
         fit_advi(county_means(minibatch, toy.survey, 60), steps=100, random_seed=3, **QUIET)
         follow_up.append(draw_batches(minibatch, 5).log_radon)
     np.testing.assert_array_equal(*follow_up)
-
-
-def test_separate_minibatches_of_pymc_stay_in_step_when_reseeded(toy):
-    """As in the original recipe: three `pm.Minibatch`, aligned before a fit and after it."""
-    numbered = np.arange(60.0)
-    separate = Rows(
-        pm.Minibatch(numbered, 10),
-        pm.Minibatch(toy.survey.floor, 10),
-        pm.Minibatch(toy.survey.county_idx, 10),
-    )
-    before = draw_batches(separate, 50)
-    fit_advi(county_means(separate, toy.survey, 60), steps=100, random_seed=3, **QUIET)
-    after = draw_batches(separate, 50)
-    assert not np.array_equal(before.log_radon, after.log_radon)
-    for batches in (before, after):
-        drawn = batches.log_radon.astype(int)
-        # The model does not read the floor, so its stream stays where the others left it.
-        np.testing.assert_array_equal(batches.county_idx, toy.survey.county_idx[drawn])
 
 
 # --- ADVI: what happened ----------------------------------------------------------------------
@@ -522,7 +505,7 @@ def test_only_a_model_can_be_fitted_or_sampled(toy):
 
 
 @pytest.fixture(scope="module", params=["tuned by PyMC", "started from ADVI"])
-def chains(request, toy: Toy, fits: dict[str, AdviFit]) -> az.InferenceData:
+def chains(request, toy: Toy, fits: dict[str, AdviFit]) -> Any:
     start = fits["batched"] if request.param == "started from ADVI" else None
     arguments = {"draws": 1_000, "tune": 300, "chains": 2, "start": start}
     return sample_nuts(toy.full, **arguments, random_seed=8927, **QUIET)
@@ -530,12 +513,13 @@ def chains(request, toy: Toy, fits: dict[str, AdviFit]) -> az.InferenceData:
 
 def test_nuts_finds_a_known_posterior(toy, chains):
     """With 500 effective draws at least, mean and sd within 4 Monte Carlo errors."""
-    theta = chains.posterior["theta"]
-    assert (az.ess(theta, method="bulk")["theta"] > 500).all()
-    assert (az.rhat(theta)["theta"] < 1.02).all()
-    error = az.mcse(theta)["theta"]
+    draws = posterior_dataset(chains)
+    theta = draws["theta"]
+    assert (az.ess(draws, method="bulk")["theta"] > 500).all()
+    assert (az.rhat(draws)["theta"] < 1.02).all()
+    error = az.mcse(draws)["theta"]
     assert (np.abs(theta.mean(["chain", "draw"]) - toy.mean) < 4 * error).all()
-    error = az.mcse(theta, method="sd")["theta"]
+    error = az.mcse(draws, method="sd")["theta"]
     assert (np.abs(theta.std(["chain", "draw"]) - toy.sd) < 4 * error).all()
 
 

@@ -69,13 +69,16 @@ def test_wheel_carries_the_data_the_types_and_the_pages(tmp_path: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in shipped} == {"radon_gallery"}
 
 
-def test_one_python_version_everywhere() -> None:
-    version = (ROOT / ".python-version").read_text().strip()
-    assert f'PYTHON = "{version}"' in (ROOT / "noxfile.py").read_text()
+def test_the_same_python_versions_everywhere() -> None:
+    versions = (ROOT / ".python-version").read_text().split()
+    default = versions[0]
+    assert (
+        re.findall(r'Edition\("\w+", "\w+", "(.*?)"', (ROOT / "noxfile.py").read_text()) == versions
+    )
     commands = re.findall(
         r"^python.* -m nox -s \w+$", (ROOT / "README.md").read_text(), re.MULTILINE
     )
     assert commands == [
-        f'python{version} -m pip install --upgrade "nox[uv]" && python{version} -m nox -s {session}'
+        f'python{default} -m pip install --upgrade "nox[uv]" && python{default} -m nox -s {session}'
         for session in ("docs", "tests")
     ]

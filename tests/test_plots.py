@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import arviz as az
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +16,7 @@ from scipy import stats
 from radon_gallery import plots
 from radon_gallery._plot_style import fit_styles
 from radon_gallery.data import Survey, simulate_survey
+from radon_gallery.editions import edition
 
 N_CHAIN, N_DRAW = 2, 500
 
@@ -69,9 +69,7 @@ def as_inference_data(posterior: xr.Dataset, diverging: np.ndarray) -> Any:
         "posterior": posterior,
         "sample_stats": xr.Dataset({"diverging": (("chain", "draw"), diverging)}),
     }
-    if hasattr(az, "InferenceData"):
-        return az.InferenceData(**groups)
-    return xr.DataTree.from_dict(groups)
+    return edition.inference_data(groups)
 
 
 @pytest.fixture

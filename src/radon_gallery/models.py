@@ -169,14 +169,17 @@ def hierarchical_model(
     return model
 
 
+# A tensor library may take the logarithm of a plain 10000.0 in single precision, hence float64.
+
+
 def _effect(name: str, prior: NormalPrior, dims: str | None = None) -> Any:
-    return pm.Normal(name, mu=prior.mean, sigma=prior.sd, dims=dims)
+    return pm.Normal(name, mu=prior.mean, sigma=np.float64(prior.sd), dims=dims)
 
 
 def _scale(name: str, prior: ScalePrior) -> Any:
     if isinstance(prior, HalfNormalPrior):
-        return pm.HalfNormal(name, sigma=prior.sd)
-    return pm.Uniform(name, lower=0.0, upper=prior.upper)
+        return pm.HalfNormal(name, sigma=np.float64(prior.sd))
+    return pm.Uniform(name, lower=0.0, upper=np.float64(prior.upper))
 
 
 def _county_effects(name: str, *, mean: Any, sd: Any, centred: bool) -> Any:
@@ -196,7 +199,7 @@ def _likelihood(mu: Any, rows: Rows, total_size: int | None, noise: ScalePrior) 
         mu=mu,
         sigma=_scale("eps", noise),
         observed=rows.log_radon,
-        total_size=total_size,
+        total_size=None if total_size is None else int(total_size),
         dims=None if edition.is_symbolic(rows.log_radon) else "obs_id",
     )
 

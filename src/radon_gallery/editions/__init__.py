@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import platform
 from importlib import import_module
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 __all__ = ["NAME", "edition", "version_line"]
 
-if find_spec("aesara") is None:
+try:
+    needed = " ".join(requires("pymc") or [])
+except PackageNotFoundError:
+    needed = ""
+installed = [name for name in ("Aesara", "PyTensor") if name.lower() in needed]
+if not installed:
     raise ImportError(
-        "radon_gallery found no PyMC that it can run on: expected PyMC 4.4 on Aesara, which needs "
-        'Python 3.11. Install it with: pip install "radon-gallery[aesara]"'
+        "radon_gallery found no PyMC that it can run on. Install one of its editions: "
+        'pip install "radon-gallery[aesara]" for PyMC 4.4 on Aesara, with Python 3.11, or '
+        'pip install "radon-gallery[pytensor]" for current PyMC on PyTensor, with Python 3.12 or '
+        "newer."
     )
 
-#: Name of the edition, which is that of its tensor library.
-NAME = "Aesara"
+#: Name of the edition, which is that of the tensor library of the installed PyMC.
+NAME = installed[0]
 
 edition: Any
 

@@ -14,6 +14,7 @@ import arviz as az
 import numpy as np
 import numpy.typing as npt
 import pymc as pm
+import xarray as xr
 from aesara.compile.mode import Mode
 from aesara.compile.sharedvalue import SharedVariable
 from aesara.gradient import disconnected_grad
@@ -28,6 +29,7 @@ __all__ = [
     "AdviLoop",
     "draw_batches",
     "has_minibatch",
+    "inference_data",
     "is_symbolic",
     "largest_value",
     "log_density",
@@ -302,6 +304,11 @@ def smooth_weights(
     return np.asarray(smoothed), float(k)
 
 
+def inference_data(groups: Mapping[str, xr.Dataset]) -> az.InferenceData:
+    """Return groups, such as `posterior` and `sample_stats`, as ArviZ keeps them together."""
+    return az.InferenceData(**groups)
+
+
 def transform_draws(model: pm.Model, draws: npt.NDArray[np.float64]) -> az.InferenceData:
     """Turn unconstrained draws, shape (n_draws, n_dim), into the model's variables.
 
@@ -324,7 +331,7 @@ def transform_draws(model: pm.Model, draws: npt.NDArray[np.float64]) -> az.Infer
     }
     used = {dim for of_name in dims.values() for dim in of_name}
     coords = {dim: list(labels) for dim, labels in model.coords.items() if dim in used}
-    return az.from_dict(posterior=posterior, coords=coords, dims=dims)
+    return inference_data({"posterior": az.dict_to_dataset(posterior, coords=coords, dims=dims)})
 
 
 # --- NUTS -------------------------------------------------------------------------------------
