@@ -18,6 +18,7 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
 import gallery  # noqa: E402  (found through the line above)
+from runs import describe_commit  # noqa: E402
 
 EDITION = "aesara"
 BUILD = ROOT / "build" / EDITION
@@ -39,6 +40,8 @@ extensions = [
     "sphinx_design",
     "sphinxcontrib.bibtex",
     "sphinxext.opengraph",
+    "figures",
+    "site_pages",
 ]
 exclude_patterns = ["_*", "**/.*"]
 
@@ -47,13 +50,16 @@ os.environ["IPYTHONDIR"] = str(BUILD / "ipython")
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
 PROFILE = BUILD / "ipython" / "profile_default"
 PROFILE.mkdir(parents=True, exist_ok=True)
-shutil.copy(DOCS / "_kernel" / "ipython_kernel_config.py", PROFILE)
+shutil.copytree(DOCS / "_kernel", PROFILE, dirs_exist_ok=True)
 
 # jupyter-cache compares the page's code only, so the rest is in the folder's name.
+KEY = gallery.cache_key(PACKAGE, LOCK, DOCS / "_kernel")
+CACHE = gallery.open_cache(BUILD, KEY)
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(
-    gallery.open_cache(BUILD, gallery.cache_key(PACKAGE, LOCK, DOCS / "_kernel"))
-)
+nb_execution_cache_path = str(CACHE)
+gallery_key, gallery_cache = KEY, str(CACHE)
+# For the records that the kernel leaves of its runs.
+os.environ |= {"RADON_GALLERY_KEY": KEY, "RADON_GALLERY_RUNS": str(CACHE)}
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_execution_timeout = 900
@@ -99,9 +105,11 @@ html_title = project
 html_logo = "_static/logo.svg"
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static", str(BUILD / "vendor")]
-html_css_files = ["gallery.css"]
+html_extra_path = ["_extra"]
+html_css_files = ["gallery.css", "cards.css", "print.css"]
+html_js_files = [("gallery.js", {"defer": "defer"})]
 html_copy_source = False
-html_context = {"version_line": radon_gallery.version_line()}
+html_context = {"version_line": radon_gallery.version_line(), "commit": describe_commit(ROOT)}
 templates_path = ["_templates"]
 html_sidebars = {"index": [], "install": [], "contributing": [], "bibliography": []}
 html_theme_options = {
@@ -113,6 +121,7 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
     "back_to_top_button": False,
+    "article_footer_items": ["functions"],
     "footer_start": ["edition"],
     "footer_end": ["licence"],
     "pygments_light_style": "a11y-high-contrast-light",

@@ -138,9 +138,3 @@ def test_references_have_unique_keys_of_one_form() -> None:
     keys = re.findall(r"^@\w+\{(.*),$", (DOCS / "references.bib").read_text(), re.MULTILINE)
     assert len(keys) == len(set(keys))
     assert [key for key in keys if not re.fullmatch(r"[a-z]+\d{4}[a-z]+", key)] == []
-
-
-def test_landing_page_has_a_card_for_each_page() -> None:
-    cards = re.findall(r"^:link: (examples/.*)$", (DOCS / "index.md").read_text(), re.MULTILINE)
-    pages = sorted((ROOT / "examples").glob("*.md"))
-    assert cards == [f"examples/{page.stem}" for page in pages]
