@@ -83,7 +83,6 @@ bibtex_reference_style = "author_year"
 # Types stand in the docstrings, with shapes and units.
 autodoc_typehints = "none"
 default_role = "literal"
-maximum_signature_line_length = 88
 toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
@@ -96,7 +95,7 @@ copybutton_prompt_is_regexp = True
 copybutton_selector = "div:not(.output) > div.highlight > pre"
 
 # A reader's browser asks nobody else for anything.
-mathjax_path = gallery.vendor_mathjax(BUILD / "vendor")
+mathjax_path, mathjax3_config = gallery.vendor_mathjax(BUILD / "vendor")
 ogp_site_url = os.environ.get("RADON_GALLERY_URL", "")
 ogp_social_cards = {"enable": False}
 
@@ -109,9 +108,15 @@ html_extra_path = ["_extra"]
 html_css_files = ["gallery.css", "cards.css", "print.css"]
 html_js_files = [("gallery.js", {"defer": "defer"})]
 html_copy_source = False
-html_context = {"version_line": radon_gallery.version_line(), "commit": describe_commit(ROOT)}
+html_context = {
+    "commit": describe_commit(ROOT),
+    "default_mode": "auto",
+    "version_line": radon_gallery.version_line(),
+}
 templates_path = ["_templates"]
-html_sidebars = {"index": [], "install": [], "contributing": [], "bibliography": []}
+html_sidebars = {
+    name: [] for name in ("index", "install", "contributing", "bibliography", "licences")
+}
 html_theme_options = {
     "logo": {"text": project},
     "navbar_align": "left",
@@ -137,6 +142,7 @@ def setup(app):
     )
     app.connect("autodoc-process-docstring", gallery.link_citations)
     app.connect("autodoc-skip-member", gallery.skip_undescribed)
+    app.connect("html-page-context", gallery.drop_roles)
     app.connect(
         "build-finished",
         lambda app, _error: gallery.drop_stale_pages(Path(app.outdir), app.env.found_docs),

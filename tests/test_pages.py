@@ -58,6 +58,10 @@ def test_name_and_front_matter(page: Path) -> None:
     matter = yaml.safe_load(matter)
     assert matter["jupytext"]["text_representation"]["format_name"] == "myst"
     assert matter["kernelspec"]["name"] == "python3"
+    assert len(matter["gallery"]["description"].split()) <= 30
+    cells = read_cells(page, "code")
+    figures = [cell.metadata.get("mystnb", {}).get("figure", {}).get("name") for cell in cells]
+    assert matter["gallery"]["figure"] in figures
     titles = [heading for heading in read_headings(page) if heading.startswith("# ")]
     assert titles == read_headings(page)[:1]
 

@@ -63,9 +63,7 @@ def test_front_matter_title_and_code_are_read(tmp_path: Path) -> None:
         pytest.param("# A `title`", "", "expected a title", id="title"),
     ],
 )
-def test_bad_front_matter_is_refused(
-    before: str, after: str, message: str, tmp_path: Path
-) -> None:
+def test_bad_front_matter_is_refused(before: str, after: str, message: str, tmp_path: Path) -> None:
     text = PAGE.format(prose="").replace(before, after)
     with pytest.raises(ValueError, match=rf"01_page\.md: .*{message}"):
         pages.read_page(write_page(tmp_path, text), "examples/01_page")
@@ -88,6 +86,7 @@ def test_used_names_follow_every_form_of_import() -> None:
         "import radon_gallery.models",
         "simulate(np.ones(3)); plots.use_style(); ex.exact_posterior(1)",
         "radon_gallery.models.hierarchical_model",
+        "np.ones(3).sum(); [1].append",
     ]
     found = pages.used_names(code)
     assert {

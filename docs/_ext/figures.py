@@ -16,7 +16,7 @@ from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
 
-__all__ = ["FoldCells", "MendTables", "PairFigures", "setup"]
+__all__ = ["fold_cells", "mend_tables", "pair_figures", "setup"]
 
 DRAWING = re.compile(r"[0-9a-f]{64}\.png")
 
@@ -27,68 +27,83 @@ SHOW_CODE = "Code of this figure"
 SHOW_OUTPUT = "Output, {lines} lines"
 
 
-class PairFigures(SphinxTransform):
-    """Put each figure's drawing for dark pages beside that for light ones."""
+class MendOutputs(SphinxTransform):
+    """Change the outputs of a page before its figures are collected."""
 
     default_priority = 210
 
-    def apply(self, **kwargs: Any) -> None:
-        """Add the drawings that the kernel left beside the cache."""
-        folder = Path(self.config.gallery_cache, "dark")
-        for light in list(self.document.findall(nodes.image)):
-            name = light["uri"].rsplit("/", 1)[-1]
-            if not DRAWING.fullmatch(name):
-                continue
-            if not (folder / name).exists():
-                raise ExtensionError(
-                    f"{self.env.docname}: a figure has no drawing for dark pages, so it is not "
-                    f"from a run of this site's kernel. Delete {folder.parent.name} and build again."
-                )
-            light["loading"] = "lazy"
-            dark = light.deepcopy()
-            dark["ids"], dark["names"] = [], []
-            dark["uri"] = "/" + os.path.relpath(folder / name, self.env.srcdir).replace(os.sep, "/")
-            # `dark-light` keeps the theme from laying a light ground under the image.
-            light["classes"] += ["on-light", "dark-light"]
-            dark["classes"] += ["on-dark", "dark-light"]
-            light.parent.insert(light.parent.index(light) + 1, dark)
+    def apply(self, **_options: Any) -> None:
+        """Do all that this module is about."""
+        pair_figures(self.document, Path(self.config.gallery_cache, "dark"), self.env.srcdir)
+        fold_cells(self.document)
+        mend_tables(self.document)
 
 
-class FoldCells(SphinxTransform):
-    """Fold the code of a figure and printed output where they are long."""
+def pair_figures(document: nodes.document, folder: Path, source: Path) -> None:
+    """Put each figure's drawing for dark pages beside that for light ones.
 
-    default_priority = 211
+    Parameters
+    ----------
+    document : nodes.document
+        The page.
+    folder : Path
+        Where the kernel left the drawings, under the names that the light ones have.
+    source : Path
+        The folder from which Sphinx counts.
 
-    def apply(self, **kwargs: Any) -> None:
-        """Mark the cells; MyST-NB folds them when the page is written."""
-        for cell in self.document.findall(nodes.container):
-            if cell.get("nb_element") != "cell_code" or cell.get("hide_mode"):
-                continue
-            parts = {part.get("nb_element"): part for part in cell.children}
-            source, output = parts.get("cell_code_source"), parts.get("cell_code_output")
-            if source is None or output is None:
-                continue
-            printed = max((of.astext().count("\n") for of in output.findall(nodes.literal_block)), default=0)
-            if "figure" in cell["cell_metadata"].get("mystnb", {}):
-                if source.astext().count("\n") + 1 > LONG_CODE:
-                    cell["hide_mode"], cell["prompt_show"] = "input", SHOW_CODE
-            elif printed > LONG_OUTPUT:
-                cell["hide_mode"] = "output"
-                cell["prompt_show"] = SHOW_OUTPUT.format(lines=printed)
-            cell["prompt_hide"] = ""
+    Raises
+    ------
+    ExtensionError
+        If a figure has no drawing for dark pages.
+    """
+    for light in list(document.findall(nodes.image)):
+        name = light["uri"].rsplit("/", 1)[-1]
+        if not DRAWING.fullmatch(name):
+            continue
+        if not (folder / name).exists():
+            raise ExtensionError(
+                f"{document['source']}: a figure has no drawing for dark pages, so it is not "
+                f"from a run of this site's kernel. Delete {folder.parent} and build again."
+            )
+        light["loading"] = "lazy"
+        dark = light.deepcopy()
+        dark["ids"], dark["names"] = [], []
+        dark["uri"] = "/" + os.path.relpath(folder / name, source).replace(os.sep, "/")
+        # `dark-light` keeps the theme from laying a light ground under the image.
+        light["classes"] += ["on-light", "dark-light"]
+        dark["classes"] += ["on-dark", "dark-light"]
+        light.parent.insert(light.parent.index(light) + 1, dark)
 
 
-class MendTables(SphinxTransform):
+def fold_cells(document: nodes.document) -> None:
+    """Fold the code of a figure and printed output where they are long.
+
+    Here cells are marked; MyST-NB folds them when the page is written.
+    """
+    for cell in document.findall(nodes.container):
+        if cell.get("nb_element") != "cell_code" or cell.get("hide_mode"):
+            continue
+        parts = {part.get("nb_element"): part for part in cell.children}
+        source, output = parts.get("cell_code_source"), parts.get("cell_code_output")
+        if source is None or output is None:
+            continue
+        printed = [of.astext().count("\n") + 1 for of in output.findall(nodes.literal_block)]
+        cell["prompt_hide"] = ""
+        if "figure" in cell["cell_metadata"].get("mystnb", {}):
+            if source.astext().count("\n") + 1 > LONG_CODE:
+                cell["hide_mode"], cell["prompt_show"] = "input", SHOW_CODE
+        elif max(printed, default=0) > LONG_OUTPUT:
+            cell["hide_mode"] = "output"
+            cell["prompt_show"] = SHOW_OUTPUT.format(lines=max(printed))
+
+
+def mend_tables(document: nodes.document) -> None:
     """Turn the empty headings in pandas' tables into plain cells, which screen readers skip."""
-
-    default_priority = 212
-
-    def apply(self, **kwargs: Any) -> None:
-        """Change the HTML of the outputs."""
-        for raw in self.document.findall(nodes.raw):
-            if raw.get("format") == "html" and "dataframe" in raw.astext():
-                raw[:] = [nodes.Text(re.sub(r"<th([^>]*)></th>", r"<td\1></td>", raw.astext()))]
-                raw.rawsource = raw.astext()
+    for raw in document.findall(nodes.raw):
+        if raw.get("format") == "html" and "dataframe" in raw.astext():
+            html = re.sub(r"<th([^>]*)></th>", r"<td\1></td>", raw.astext())
+            raw[:] = [nodes.Text(html)]
+            raw.rawsource = html
 
 
 def _open_fold(translator: Any, node: HideCodeCellNode) -> None:
@@ -103,7 +118,6 @@ def _close_fold(translator: Any, _node: HideCodeCellNode) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Add the transforms, and folds whose label is the text that one sees."""
     app.add_config_value("gallery_cache", "", "env", str)
-    for transform in (PairFigures, FoldCells, MendTables):
-        app.add_transform(transform)
+    app.add_transform(MendOutputs)
     app.add_node(HideCodeCellNode, override=True, html=(_open_fold, _close_fold))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

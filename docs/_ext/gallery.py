@@ -76,14 +76,31 @@ def open_cache(build: Path, key: str) -> Path:
     return cache
 
 
-def vendor_mathjax(target: Path) -> str:
-    """Copy MathJax's single file from its wheel to `target` and return the file's name."""
-    name = "tex-svg.js"
+def vendor_mathjax(target: Path) -> tuple[str, dict[str, Any]]:
+    """Copy what the pages need of MathJax from its wheel to `target`.
+
+    One file with everything would weigh three times as much.
+
+    Returns
+    -------
+    path : str
+        The file that a page loads.
+    settings : dict
+        What MathJax is told.
+    """
     wheel = distribution("sphinx-mathjax-offline")
-    source = Path(str(wheel.locate_file(f"sphinx-mathjax-offline/static/mathjax/{name}")))
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target / name)
-    return name
+    source = Path(str(wheel.locate_file("sphinx-mathjax-offline/static/mathjax")))
+    parts = ["core", "input/tex-base", "[tex]/ams", "output/chtml", "a11y/assistive-mml"]
+    files = [f"{part.replace('[tex]', 'input/tex/extensions')}.js" for part in parts]
+    fonts = [path.relative_to(source) for path in source.glob("output/chtml/fonts/woff-v2/*")]
+    for name in ("startup.js", "output/chtml/fonts/tex.js", *files, *fonts):
+        copy = target / "mathjax" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, copy)
+    return "mathjax/startup.js", {
+        "loader": {"load": parts},
+        "tex": {"packages": ["base", "ams"]},
+    }
 
 
 def link_citations(
@@ -98,6 +115,12 @@ def skip_undescribed(
 ) -> bool | None:
     """Leave out a named tuple's fields, which its own docstring describes."""
     return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field") else None
+
+
+def drop_roles(_app: Any, _page: str, _template: str, context: Any, _doctree: Any) -> None:
+    """Leave out the roles that docutils gives to bibliographies and that are no longer allowed."""
+    if "citation-list" in context.get("body", ""):
+        context["body"] = re.sub(r' role="(doc-biblioentry|list)"', "", context["body"])
 
 
 def drop_stale_pages(html: Path, documents: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from myst_nb.core.read import read_myst_markdown_notebook
 
-__all__ = ["Page", "read_code", "read_page", "read_pages", "used_names"]
+__all__ = ["Page", "read_code", "read_notebook", "read_page", "read_pages", "used_names"]
 
 PACKAGE = "radon_gallery"
 LEVELS = ("introductory", "intermediate", "advanced")
@@ -36,9 +36,14 @@ class Page:
     code: tuple[str, ...]
 
 
+def read_notebook(path: Path) -> Any:
+    """Return a MyST Markdown page as a notebook without outputs."""
+    return read_myst_markdown_notebook(path.read_text(encoding="utf8"), path=path)
+
+
 def read_code(path: Path) -> tuple[str, ...]:
     """Return the code cells of a MyST Markdown page, in order."""
-    return tuple(cell.source for cell in _read(path).cells if cell.cell_type == "code")
+    return tuple(cell.source for cell in read_notebook(path).cells if cell.cell_type == "code")
 
 
 def read_page(path: Path, docname: str) -> Page:
@@ -56,7 +61,7 @@ def read_page(path: Path, docname: str) -> Page:
     ValueError
         If the front matter lacks an entry or holds one of the wrong kind, or the page no title.
     """
-    notebook = _read(path)
+    notebook = read_notebook(path)
     entry = notebook.metadata.get("gallery", {})
     kinds: dict[str, type] = dict.fromkeys(("description", "level", "category", "figure"), str)
     kinds |= dict.fromkeys(("goals", "tags"), list)
@@ -116,8 +121,7 @@ def used_names(code: Iterable[str]) -> set[str]:
             known |= {of.asname or of.name: f"{node.module}.{of.name}" for of in node.names}
         elif isinstance(node, ast.Import):
             ours = [of for of in node.names if of.name.split(".")[0] == PACKAGE]
-            known |= {of.asname: of.name for of in ours if of.asname}
-            known |= {PACKAGE: PACKAGE for of in ours if not of.asname}
+            known |= {of.asname or PACKAGE: of.name if of.asname else PACKAGE for of in ours}
     found = set()
     for node in nodes:
         if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -128,9 +132,7 @@ def used_names(code: Iterable[str]) -> set[str]:
 def _full_name(node: Any, known: dict[str, str]) -> str:
     if isinstance(node, ast.Name):
         return known.get(node.id, "")
+    if not isinstance(node, ast.Attribute):
+        return ""
     owner = _full_name(node.value, known)
     return f"{owner}.{node.attr}" if owner else ""
-
-
-def _read(path: Path) -> Any:
-    return read_myst_markdown_notebook(path.read_text(encoding="utf8"), path=path)

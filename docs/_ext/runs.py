@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from pages import read_code
+from jupyter_cache import get_cache
+from pages import read_code, read_notebook
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_kernel"))
 
-from run_record import code_digest  # noqa: E402  (found through the line above)
+from run_record import code_digest
 
-__all__ = ["Run", "check_runs", "describe_commit", "describe_run", "find_run"]
+__all__ = ["Run", "check_runs", "describe_commit", "describe_run", "find_run", "read_outputs"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,18 @@ def find_run(cache: Path, key: str, code: Iterable[str]) -> Run:
     if record.pop("key") != key:
         raise LookupError("its outputs were made with another package, data, lock or kernel")
     return Run(**record | {"started": datetime.fromisoformat(record["started"])})
+
+
+def read_outputs(source: Path, cache: Path) -> Any:
+    """Return a page as a notebook with the outputs that the cache holds for its code.
+
+    Raises
+    ------
+    LookupError
+        If the cache holds none.
+    """
+    _, notebook = get_cache(cache).merge_match_into_notebook(read_notebook(source))
+    return notebook
 
 
 def check_runs(
@@ -114,10 +127,9 @@ def describe_run(run: Run, *, fresh: bool) -> str:
         else "Its outputs come from a cache whose key matches page, package, data and lock."
     )
     seed = "" if run.seed is None else f"Seed {run.seed}. "
-    return (
-        f"{seed}Run on {run.started.day} {run.started:%B %Y at %H:%M} UTC, in {run.seconds:.0f} s{memory}, on a "
-        f"machine with {', '.join(on)}. {how}"
-    )
+    when = f"{run.started.day} {run.started:%B %Y at %H:%M} UTC"
+    what = f"Run on {when}, in {run.seconds:.0f} s{memory}"
+    return f"{seed}{what}, on a machine with {', '.join(on)}. {how}"
 
 
 def describe_commit(root: Path) -> str:

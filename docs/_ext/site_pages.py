@@ -9,18 +9,16 @@ written again, and nothing else is.
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import nbformat
 from cards import Figure, find_figure, make_social_image, make_thumbnail
 from docutils import nodes
 from pages import Page, read_code, read_pages, used_names
-from runs import Run, check_runs, describe_run
+from runs import Run, check_runs, describe_run, read_outputs
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
@@ -61,6 +59,7 @@ class Site:
         executed = Path(env.mystnb_config.output_folder)
         ran = {name for name, of in env.nb_metadata.items() if of.get("exec_data")}
         sources = {name: Path(env.doc2path(name)) for name in sorted(ran & env.found_docs)}
+        sources = {name: path for name, path in sources.items() if read_code(path)}
         cache = Path(app.config.gallery_cache)
         try:
             self.pages = read_pages(Path(app.srcdir, "examples"))
@@ -68,10 +67,12 @@ class Site:
                 raise LookupError(f"Not executed, for want of a kernel: {', '.join(forgotten)}.")
             self.runs = check_runs(sources, executed, cache, app.config.gallery_key)
             for name in sources:
-                notebook = nbformat.read(executed / f"{name}.ipynb", as_version=4)
-                label = self.pages[name].figure if name in self.pages else None
-                with nullcontext() if label else suppress(LookupError):
-                    self.figures[name] = find_figure(notebook, label, executed, cache / "dark")
+                page, notebook = self.pages.get(name), read_outputs(sources[name], cache)
+                figure = find_figure(notebook, page and page.figure, executed, cache / "dark")
+                if figure is not None:
+                    self.figures[name] = figure
+                elif page is not None:
+                    raise LookupError(f"{name}: it shows no figure named {page.figure!r}.")
         except (LookupError, ValueError) as error:
             raise ExtensionError(str(error)) from error
         self.uses = {name: used_names(read_code(path)) for name, path in sources.items()}
