@@ -124,7 +124,7 @@ def used_names(code: Iterable[str]) -> set[str]:
             known |= {of.asname or PACKAGE: of.name if of.asname else PACKAGE for of in ours}
     found = set()
     for node in nodes:
-        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+        if isinstance(node, ast.Name | ast.Attribute):
             found |= {_full_name(node, known)}
     return found - {""}
 

@@ -1,16 +1,21 @@
 // Two small things that need a script; without it every page is there and every card is shown.
 
-// Cards: show those for the chosen purpose that have all of the chosen tags.
+// Cards: show those for the chosen purpose that have all of the chosen tags, and offer no choice
+// that would leave none.
 for (const finder of document.querySelectorAll(".page-finder")) {
   const cards = [...finder.parentElement.querySelectorAll(".page-card")];
+  const has = (card, kind, value) => card.dataset[kind].split("|").includes(value);
+  const fits = (goal, tags) => (card) =>
+    (!goal || has(card, "goals", goal)) && tags.every((tag) => has(card, "tags", tag));
   const choose = () => {
     const chosen = new FormData(finder);
     const goal = chosen.get("goal");
     const tags = chosen.getAll("tag");
-    for (const card of cards) {
-      const has = (kind, value) => card.dataset[kind].split("|").includes(value);
-      card.hidden = (goal && !has("goals", goal)) || tags.some((tag) => !has("tags", tag));
-    }
+    for (const card of cards) card.hidden = !fits(goal, tags)(card);
+    for (const input of finder.querySelectorAll("[name=goal]"))
+      input.disabled = !cards.some(fits(input.value, tags));
+    for (const input of finder.querySelectorAll("[name=tag]"))
+      input.disabled = !cards.some(fits(goal, [...tags, input.value]));
     const shown = cards.filter((card) => !card.hidden).length;
     finder.querySelector("[role=status]").textContent = `${shown} of ${cards.length} pages`;
     finder.querySelector("button").hidden = shown === cards.length;
