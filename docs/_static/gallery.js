@@ -1,4 +1,4 @@
-// Two small things that need a script; without it every page is there and every card is shown.
+// Three small things that need a script; without it every page is there and every card is shown.
 
 // Cards: show those for the chosen purpose that have all of the chosen tags, and offer no choice
 // that would leave none.
@@ -26,6 +26,16 @@ for (const finder of document.querySelectorAll(".page-finder")) {
   finder.hidden = false;
   choose(); // a browser keeps what was chosen when one comes back
 }
+
+// Formulas: one that is wider than the page scrolls in its box, so the keyboard must reach it.
+const reach = () => {
+  for (const box of document.querySelectorAll("div.math")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+};
+addEventListener("load", () => window.MathJax?.startup?.promise.then(reach));
+addEventListener("resize", reach);
 
 // Paper is white: print in the light theme, whatever the screen shows.
 const root = document.documentElement;
