@@ -122,6 +122,7 @@ def test_figure_that_a_page_does_not_show_is_not_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(1400, 500), (1400, 2400)], ids=["wide", "tall"])
+<<<<<<< HEAD
 def test_pictures_have_the_size_that_is_asked_for(size: tuple[int, int], tmp_path: Path) -> None:
     figure = tmp_path / "light" / f"{'a' * 64}.png"
     figure.parent.mkdir()
@@ -133,3 +134,20 @@ def test_pictures_have_the_size_that_is_asked_for(size: tuple[int, int], tmp_pat
     with Image.open(tmp_path / "cards" / whole) as image:
         assert image.size == cards.SOCIAL
         assert image.convert("RGB").getpixel((0, 0)) == (0x14, 0x18, 0x1E)
+=======
+def test_pictures_show_the_whole_figure(size: tuple[int, int], tmp_path: Path) -> None:
+    figure = tmp_path / "light" / f"{'a' * 64}.png"
+    figure.parent.mkdir()
+    drawn = Image.new("RGB", size, "#14181e")
+    drawn.paste("#ff0000", (size[0] - 200, size[1] - 200, size[0], size[1]))
+    drawn.save(figure)
+    names = cards.make_thumbnail, cards.make_social_image
+    for make, wanted in zip(names, (cards.THUMBNAIL, cards.SOCIAL), strict=True):
+        with Image.open(tmp_path / "cards" / make(figure, tmp_path / "cards")) as image:
+            picture = np.asarray(image.convert("RGB")).astype(int)
+        assert picture.shape == (wanted[1], wanted[0], 3)
+        assert np.abs(picture[0, 0] - [0x14, 0x18, 0x1E]).max() <= 2
+        red = np.count_nonzero((picture[..., 0] > 200) & (picture[..., 1] < 60))
+        scale = min((of - cards.MARGIN) / by for of, by in zip(wanted, size, strict=True))
+        assert red == pytest.approx((200 * scale) ** 2, rel=0.2)
+>>>>>>> 107055c46d2c5adcf42cf3b5326f94faec147246

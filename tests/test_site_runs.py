@@ -67,7 +67,7 @@ def test_one_record_is_left_of_a_run(cache: Path) -> None:
     "cells",
     [
         pytest.param(("x = 1",), id="fewer cells"),
-        pytest.param(("x = 1\ny = x + 1",), id="cells joined"),
+        pytest.param(("x = 1y = x + 1",), id="cells joined"),
         pytest.param(("y = x + 1", "x = 1"), id="another order"),
     ],
 )
