@@ -18,12 +18,8 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
-<<<<<<< HEAD
 import explorer  # noqa: E402  (found through the line above)
 import gallery  # noqa: E402
-=======
-import gallery  # noqa: E402  (found through the line above)
->>>>>>> 107055c46d2c5adcf42cf3b5326f94faec147246
 from runs import describe_commit  # noqa: E402
 
 EDITION = NAME.lower()
@@ -105,10 +101,7 @@ copybutton_selector = "div:not(.output) > div.highlight > pre"
 
 # A reader's browser asks nobody else for anything.
 mathjax_path, mathjax3_config = gallery.vendor_mathjax(BUILD / "vendor")
-<<<<<<< HEAD
 explorer_vega = explorer.vendor_vega(BUILD / "vendor")
-=======
->>>>>>> 107055c46d2c5adcf42cf3b5326f94faec147246
 ogp_site_url = os.environ.get("RADON_GALLERY_URL", "")
 ogp_social_cards = {"enable": False}
 
@@ -118,17 +111,12 @@ html_logo = "_static/logo.svg"
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static", str(BUILD / "vendor")]
 html_extra_path = ["_extra"]
-<<<<<<< HEAD
 html_css_files = ["gallery.css", "cards.css", "downloads.css", "print.css"]
-=======
-html_css_files = ["gallery.css", "cards.css", "print.css"]
->>>>>>> 107055c46d2c5adcf42cf3b5326f94faec147246
 html_js_files = [("gallery.js", {"defer": "defer"})]
 html_copy_source = False
 html_context = {
     "commit": describe_commit(ROOT),
     "default_mode": "auto",
-<<<<<<< HEAD
     "edition": NAME,
     "language": "en-GB",
     "version_line": radon_gallery.version_line(),
@@ -138,13 +126,6 @@ templates_path = ["_templates"]
 html_sidebars = {
     name: []
     for name in ("index", "explorer", "install", "contributing", "bibliography", "licences")
-=======
-    "version_line": radon_gallery.version_line(),
-}
-templates_path = ["_templates"]
-html_sidebars = {
-    name: [] for name in ("index", "install", "contributing", "bibliography", "licences")
->>>>>>> 107055c46d2c5adcf42cf3b5326f94faec147246
 }
 html_theme_options = {
     "logo": {"text": project},

@@ -122,19 +122,6 @@ def test_figure_that_a_page_does_not_show_is_not_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(1400, 500), (1400, 2400)], ids=["wide", "tall"])
-<<<<<<< HEAD
-def test_pictures_have_the_size_that_is_asked_for(size: tuple[int, int], tmp_path: Path) -> None:
-    figure = tmp_path / "light" / f"{'a' * 64}.png"
-    figure.parent.mkdir()
-    Image.new("RGB", size, "#14181e").save(figure)
-    small = cards.make_thumbnail(figure, tmp_path / "cards")
-    whole = cards.make_social_image(figure, tmp_path / "cards")
-    with Image.open(tmp_path / "cards" / small) as image:
-        assert image.size == cards.THUMBNAIL
-    with Image.open(tmp_path / "cards" / whole) as image:
-        assert image.size == cards.SOCIAL
-        assert image.convert("RGB").getpixel((0, 0)) == (0x14, 0x18, 0x1E)
-=======
 def test_pictures_show_the_whole_figure(size: tuple[int, int], tmp_path: Path) -> None:
     figure = tmp_path / "light" / f"{'a' * 64}.png"
     figure.parent.mkdir()
@@ -150,4 +137,3 @@ def test_pictures_show_the_whole_figure(size: tuple[int, int], tmp_path: Path) -
         red = np.count_nonzero((picture[..., 0] > 200) & (picture[..., 1] < 60))
         scale = min((of - cards.MARGIN) / by for of, by in zip(wanted, size, strict=True))
         assert red == pytest.approx((200 * scale) ** 2, rel=0.2)
->>>>>>> 107055c46d2c5adcf42cf3b5326f94faec147246

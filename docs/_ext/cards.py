@@ -58,11 +58,7 @@ def find_figure(notebook: Any, label: str | None, images: Path, dark: Path) -> F
 def make_thumbnail(figure: Path, folder: Path) -> str:
     """Write a small version of `figure` to `folder`, once, and return the file's name."""
     name = f"{figure.parent.name}-{figure.stem[:16]}.webp"
-<<<<<<< HEAD
-    return _fit(figure, folder / name, THUMBNAIL, quality=88, method=6)
-=======
     return _fit(figure, folder / name, THUMBNAIL, lossless=True, method=6)
->>>>>>> 107055c46d2c5adcf42cf3b5326f94faec147246
 
 
 def make_social_image(figure: Path, folder: Path) -> str:

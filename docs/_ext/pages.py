@@ -124,11 +124,7 @@ def used_names(code: Iterable[str]) -> set[str]:
             known |= {of.asname or PACKAGE: of.name if of.asname else PACKAGE for of in ours}
     found = set()
     for node in nodes:
-<<<<<<< HEAD
-        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
-=======
         if isinstance(node, ast.Name | ast.Attribute):
->>>>>>> 107055c46d2c5adcf42cf3b5326f94faec147246
             found |= {_full_name(node, known)}
     return found - {""}
 

@@ -264,7 +264,7 @@ def _maximise(
     of_shared -= np.einsum("cab,cad->bd", coupling, slope)
     right = of_groups + linear[:, half:].sum(axis=0)
     shared = np.linalg.solve(of_shared, right - np.einsum("cab,ca->b", coupling, offset))
-    own = offset - slope @ shared
+    own: FloatArray = offset - slope @ shared
     maximum = 0.5 * (np.sum(linear[:, :half] * own) + right @ shared)
     return np.hstack([own, np.broadcast_to(shared, own.shape)]), float(maximum)
 

@@ -325,7 +325,8 @@ def _compile_steps(
         mode="NUMBA",
     )
     run.trust_input = True
-    return run
+    steps: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]] = run
+    return steps
 
 
 @contextmanager
@@ -456,7 +457,7 @@ def run_nuts(
             if covariance is not None:
                 nuts = pm.NUTS(scaling=covariance, is_cov=True, target_accept=target_accept)
                 step = {"step": nuts}
-            fit = pm.sample(
+            fit: xr.DataTree = pm.sample(
                 draws,
                 tune=tune,
                 chains=chains,
