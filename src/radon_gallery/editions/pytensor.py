@@ -266,7 +266,8 @@ def _softplus(rho: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 def _plain(approximation: Any) -> tuple[pt.TensorVariable, list[pt.TensorVariable]]:
     """Return PyMC's objective with one draw, on the full-data scale, and its gradient."""
-    loss = approximation.logq - approximation.logp
+    # In PyMC's own order of terms, on which it depends which generator has which seed.
+    loss = -approximation.datalogp + (approximation.logq - approximation.varlogp)
     loss = approximation.set_size_and_deterministic(loss, 1, False)
     return loss, pt.grad(loss, approximation.params)
 
