@@ -173,7 +173,13 @@ def seen(tab: Page) -> Watch:
     """All that the tab asks for and complains of."""
     seen = Watch()
     tab.on("request", lambda request: seen.requests.append(request.url))
-    tab.on("requestfailed", lambda request: seen.complaints.append(f"failed: {request.url}"))
+    tab.on(
+        "requestfailed",
+        # A browser calls a question after a file's head alone aborted.
+        lambda request: (
+            seen.complaints.append(f"failed: {request.url}") if request.method == "GET" else None
+        ),
+    )
     tab.on("pageerror", lambda error: seen.complaints.append(str(error)))
     tab.on(
         "console",
