@@ -11,6 +11,8 @@ import pytest
 from scipy import special, stats
 
 from radon_gallery.data import Rows, Survey, simulate_survey
+from radon_gallery.editions import edition
+from radon_gallery.exact import log_joint
 from radon_gallery.minibatch import build_minibatch, draw_batches
 from radon_gallery.models import hierarchical_model, pooled_model, unpooled_model
 from radon_gallery.priors import (
@@ -309,3 +311,38 @@ def test_a_minibatch_of_unequal_vectors_is_refused(minnesota):
 def test_a_survey_is_not_its_rows(minnesota):
     with pytest.raises(TypeError, match=r"expected Rows, such as survey\.rows, got Survey"):
         pooled_model(minnesota, minnesota.coords)
+
+
+# --- the model and the exact answer -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("priors", PRIORS)
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_the_exact_answer_integrates_this_very_model(survey, kind, priors):
+    """PyMC's log-probability at random points is the exact answer's, but for the variables' change.
+
+    Of offsets, each is a county's effect less the group mean in units of the scale.
+    """
+    chosen = PRIORS[priors]
+    model = build(kind, survey.rows, survey, priors=chosen)
+    points = np.random.default_rng(8927).normal(0, 0.5, (5, sum(map(np.size, start(model)))))
+    found = edition.log_density(model, points)
+    values = edition.transform_draws(model, points).posterior
+    pooling = {"pooled": "pooled", "unpooled": "unpooled"}.get(kind, "hierarchical")
+    scales = {"eps": chosen.noise}
+    if pooling == "hierarchical":
+        scales |= {"sigma_alpha": chosen.scale, "sigma_beta": chosen.scale}
+    for number, log_density in enumerate(found):
+        point = {name: values[name].values[0, number] for name in values.data_vars}
+        expected = log_joint(survey, point, priors=chosen, alpha=pooling, beta=pooling)
+        for name, prior in scales.items():
+            scale = point[name]
+            bounded = isinstance(prior, UniformPrior)
+            expected += np.log(scale * (1 - scale / prior.upper) if bounded else scale)
+            if kind == "noncentred" and name != "eps":
+                expected += survey.n_county * np.log(scale)
+        assert log_density == pytest.approx(expected, abs=1e-8)
+
+
+def start(model: pm.Model) -> list[npt.NDArray[np.float64]]:
+    return list(model.initial_point().values())
