@@ -6,6 +6,8 @@ import ast
 import inspect
 import pkgutil
 import re
+import runpy
+from importlib import metadata
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,8 +37,34 @@ def read_module(name: str) -> ast.Module:
     return ast.parse(Path(editions.__path__[0], f"{name}.py").read_text(encoding="utf-8"))
 
 
-def test_there_is_an_aesara_edition():
-    assert "aesara" in MODULES
+def test_there_are_two_editions():
+    assert set(MODULES) == {"aesara", "pytensor"}
+
+
+@pytest.mark.parametrize(
+    ("needs", "name"),
+    [
+        (["aeppl==0.0.38", "aesara==2.8.7", "arviz>=0.13.0"], "Aesara"),
+        (["arviz>=1.0", "numpy>=1.25", "pytensor<3.4,>=3.3"], "PyTensor"),
+    ],
+)
+def test_the_installed_pymc_tells_the_edition(needs, name, monkeypatch):
+    monkeypatch.setattr(metadata, "requires", lambda _: needs)
+    assert runpy.run_path(editions.__file__)["NAME"] == name
+
+
+@pytest.mark.parametrize("needs", [None, ["theano-pymc==1.1.2"]])
+def test_without_an_edition_both_are_named(needs, monkeypatch):
+    def requires(name: str) -> list[str]:
+        if needs is None:
+            raise metadata.PackageNotFoundError(name)
+        return needs
+
+    monkeypatch.setattr(metadata, "requires", requires)
+    with pytest.raises(
+        ImportError, match=r"found no PyMC .*\[aesara\].*3\.11.*\[pytensor\].*3\.12"
+    ):
+        runpy.run_path(editions.__file__)
 
 
 def read_exported(name: str) -> set[str]:

@@ -59,7 +59,7 @@ def examine() -> tuple[str, bool]:
         for extra, name in _EDITIONS.items()
         if any(extra in str(requirement.marker) for requirement in required)
     ]
-    ready = [edition.name for edition in editions if not edition.remedies]
+    ready = [each.name for each in editions if not each.remedies]
     heading = f"Radon Gallery {version(_PACKAGE)}, Python {platform.python_version()}"
     parts = [f"{heading}, {platform.system()} {platform.machine()}", base, *editions]
     if ready:
