@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -21,6 +20,10 @@ from radon_gallery import _pages
 from radon_gallery._pages import convert_page, read_page
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+
+import downloads  # noqa: E402  (found through the line above)
+
 PAGES = sorted((ROOT / "examples").glob("*.md"))
 MYST = re.compile(r"\{[\w:]+\}`|^(```|:::)\{|^\(\S+\)=$", re.MULTILINE)
 
@@ -193,17 +196,6 @@ def test_unknown_format_is_refused(small: Path):
         convert_page(small, "pdf")
 
 
-def load_extension() -> ModuleType:
-    """Load docs/_ext/downloads.py, which is part of the site and of no package."""
-    path = ROOT / "docs" / "_ext" / "downloads.py"
-    spec = importlib.util.spec_from_file_location("downloads", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def site(small: Path, tmp_path: Path) -> SimpleNamespace:
     """A site whose one page has been run."""
@@ -225,7 +217,7 @@ def test_build_writes_each_format_beside_the_page(site: SimpleNamespace):
     folder = site.outdir / "examples"
     (folder / "01_gone.ipynb").touch()
     (folder / "01_gone.html").touch()  # another's business
-    load_extension().write_downloads(site, None)
+    downloads.write_downloads(site, None)
     names = ["01_gone.html", "01_small.ipynb", "01_small.md", "01_small.py"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert "It found 42.0" in (folder / "01_small.py").read_text(encoding="utf-8")
@@ -236,18 +228,18 @@ def test_build_refuses_outputs_of_other_code(site: SimpleNamespace):
     page = Path(site.env.doc2path("examples/01_small"))
     page.write_text(SMALL.replace("41.96", "41.97"))
     with pytest.raises(KeyError):
-        load_extension().write_downloads(site, None)
+        downloads.write_downloads(site, None)
 
 
 def test_build_that_failed_writes_nothing(site: SimpleNamespace):
-    load_extension().write_downloads(site, RuntimeError("stopped"))
+    downloads.write_downloads(site, RuntimeError("stopped"))
     assert list((site.outdir / "examples").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["examples/01_small", "index", "api/data"])
 def test_only_pages_link_to_downloads(name: str):
     context: dict[str, Any] = {}
-    load_extension().link_downloads(None, name, "page.html", context, None)
+    downloads.link_downloads(None, name, "page.html", context, None)
     if name == "examples/01_small":
         assert context["downloads"] == [
             ("Notebook", "01_small.ipynb"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from radon_gallery._pages import FORMATS, convert_page, read_page
+from runs import read_outputs
+
+from radon_gallery._pages import FORMATS, convert_page
 
 LABELS = {"ipynb": "Notebook", "py": "Script", "md": "Markdown"}
 FOLDER = "examples"
@@ -34,9 +36,7 @@ def write_downloads(app: Any, error: Exception | None) -> None:
     """
     if error or app.builder.name != "html":
         return
-    from jupyter_cache import get_cache
-
-    cache = get_cache(app.config.nb_execution_cache_path)
+    cache = Path(app.config.nb_execution_cache_path)
     target = Path(app.outdir, FOLDER)
     wanted = set()
     for document in sorted(app.env.found_docs):
@@ -44,7 +44,7 @@ def write_downloads(app: Any, error: Exception | None) -> None:
         if folder != FOLDER:
             continue
         source = Path(app.env.doc2path(document))
-        _, executed = cache.merge_match_into_notebook(read_page(source))
+        executed = read_outputs(source, cache)
         for to in FORMATS:
             file = target / f"{name}.{to}"
             file.write_text(convert_page(source, to, executed=executed), encoding="utf-8")

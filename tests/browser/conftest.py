@@ -9,6 +9,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -20,6 +21,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 SITES = sorted(index.parent for index in ROOT.glob("build/*/html/index.html"))
+
+JOINED = ROOT / "build" / "site"
 
 NO_BROWSER = """\
 No browser was found. Install one, then run this again:
@@ -124,13 +127,29 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def server(site: Path) -> Iterator[str]:
-    """The site's address on a server of this machine."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=site)) as server:
+@contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Give the address of a folder on a server of this machine."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def server(site: Path) -> Iterator[str]:
+    """The site's address on a server."""
+    with serve(site) as address:
+        yield address
+
+
+@pytest.fixture(params=["http", "disk"])
+def joined(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of the site of both editions, once on a server and once on the disk."""
+    if not (JOINED / "index.html").exists():
+        pytest.skip("the editions' sites are not joined: nox -s site")
+    with serve(JOINED) as address:
+        yield address if request.param == "http" else f"{JOINED.as_uri()}/"
 
 
 @pytest.fixture(params=["http", "disk"])

@@ -95,7 +95,8 @@ def test_is_accessible(
     ) as context:
         page = context.new_page()
         page.goto(server + page_path, wait_until="networkidle")
-        assert page.locator("html").get_attribute("data-theme") == theme
+        # The page for addresses that do not exist follows the system's theme by itself.
+        assert page.locator("html").get_attribute("data-theme") in {theme, None}
         assert describe_violations(page) == []
 
 
