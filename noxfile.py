@@ -121,11 +121,13 @@ def install(session: nox.Session, edition: Edition, *also: Path, editable: bool 
 
 
 def prepare_compiler(session: nox.Session, edition: Edition) -> None:
-    """Keep compiled code in the project; for Aesara, stop early without a compiler."""
+    """Keep compiled code in the project and to one thread; without a compiler stop early."""
     if edition is AESARA:
         missing = session.run("python", "-c", FIND_MISSING, silent=True, log=False)
         if missing and missing.strip():
             session.error(NO_COMPILER.format(missing=missing.strip()))
+    # The matrices are small: more threads would only wait for one another.
+    session.env["OMP_NUM_THREADS"] = "1"
     # Compiled code fits one set of versions only, so its folder carries the lock's.
     digest = hashlib.sha256(edition.lock.read_bytes()).hexdigest()[:12]
     folder = Path(session.cache_dir, f"{edition.name}-{digest}").resolve()
