@@ -66,7 +66,7 @@ gallery_key, gallery_cache = KEY, str(CACHE)
 os.environ |= {"RADON_GALLERY_KEY": KEY, "RADON_GALLERY_RUNS": str(CACHE)}
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
-nb_execution_timeout = 900
+nb_execution_timeout = 1800
 nb_kernel_rgx_aliases = {".*": "python3"}
 nb_merge_streams = True
 
