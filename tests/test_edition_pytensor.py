@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor
+import pytensor.tensor as pt
 import pytest
 from pytensor.scan.op import Scan
 
@@ -238,6 +240,13 @@ def test_separate_minibatches_of_pymc_come_apart():
     one, other = (pm.Minibatch(numbered, batch_size=50) for _ in range(2))
     drawn = edition.draw_batches([one, other], 20)
     assert np.mean(drawn[0] == drawn[1]) < 0.05
+
+
+@pytest.mark.parametrize("share", [np.asarray, pytensor.shared])
+def test_the_largest_code_is_told_of_any_minibatch(share):
+    codes = pm.Minibatch(share(np.array([0, 7, 3])), batch_size=2)
+    assert edition.largest_value(codes) == 7
+    assert edition.largest_value(pt.lvector()) is None
 
 
 def test_reseeding_keeps_apart_what_was_apart_and_together_what_was_together():

@@ -69,8 +69,8 @@ def largest_value(tensor: Any) -> int | None:
     node = tensor.owner
     if node is None or not isinstance(node.op, MinibatchOp):
         return None
-    source = node.inputs[node.outputs.index(tensor)]
-    return int(np.max(source.get_value())) if isinstance(source, SharedVariable) else None
+    values = _data(node.inputs[node.outputs.index(tensor)])
+    return None if values is None else int(np.max(values))
 
 
 def minibatch_tensors(
@@ -385,9 +385,15 @@ def _map_draws(
 
 def _size(root: Any) -> int:
     """Return the number of entries of data in a graph, 1 for what is not data."""
+    values = _data(root)
+    return 1 if values is None else int(values.size)
+
+
+def _data(root: Any) -> npt.NDArray[Any] | None:
+    """Return the numbers of a shared variable or a constant, None for anything else."""
     if isinstance(root, SharedVariable):
-        return int(np.size(root.get_value(borrow=True)))
-    return int(np.size(getattr(root, "data", 0)))
+        return np.asarray(root.get_value(borrow=True))
+    return getattr(root, "data", None)
 
 
 def log_density(model: pm.Model, draws: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
