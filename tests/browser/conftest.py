@@ -17,7 +17,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 SITES = sorted(index.parent for index in ROOT.glob("build/*/html/index.html"))
@@ -181,6 +181,13 @@ class Watch:
         return [url for url in self.requests if not url.startswith((address, "data:", "blob:"))]
 
 
+def describe_failure(request: Request) -> list[str]:
+    """Return a complaint, unless the browser gave the request up because the reader moved on."""
+    if request.failure == "net::ERR_ABORTED":
+        return []
+    return [f"{request.failure}: {request.url}"]
+
+
 @pytest.fixture
 def tab(context: BrowserContext) -> Page:
     """An empty tab."""
@@ -192,13 +199,7 @@ def seen(tab: Page) -> Watch:
     """All that the tab asks for and complains of."""
     seen = Watch()
     tab.on("request", lambda request: seen.requests.append(request.url))
-    tab.on(
-        "requestfailed",
-        # A browser calls a question after a file's head alone aborted.
-        lambda request: (
-            seen.complaints.append(f"failed: {request.url}") if request.method == "GET" else None
-        ),
-    )
+    tab.on("requestfailed", lambda request: seen.complaints.extend(describe_failure(request)))
     tab.on("pageerror", lambda error: seen.complaints.append(str(error)))
     tab.on(
         "console",
