@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-import arviz as az
 import numpy as np
 import numpy.typing as npt
 import pymc as pm
@@ -206,7 +205,7 @@ class AdviFit:
                 "same parameterisation."
             )
 
-    def sample(self, draws: int = 1000, *, random_seed: int) -> az.InferenceData:
+    def sample(self, draws: int = 1000, *, random_seed: int) -> Any:
         """Draw from the approximation, on the scale of the model's own variables.
 
         Parameters
@@ -218,7 +217,7 @@ class AdviFit:
 
         Returns
         -------
-        arviz.InferenceData
+        arviz.InferenceData or xarray.DataTree
             A `posterior` group with one chain.
 
         Raises
@@ -385,7 +384,7 @@ def sample_nuts(
     start: AdviFit | None = None,
     random_seed: int,
     progressbar: bool = True,
-) -> az.InferenceData:
+) -> Any:
     """Sample with the No-U-Turn sampler.
 
     Parameters
@@ -408,7 +407,7 @@ def sample_nuts(
 
     Returns
     -------
-    arviz.InferenceData
+    arviz.InferenceData or xarray.DataTree
         Groups `posterior`, `sample_stats` and `observed_data`; ``posterior.attrs`` has
         `sampling_time` in seconds.
 
