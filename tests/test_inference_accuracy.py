@@ -283,7 +283,7 @@ def chains(minnesota: Survey) -> Any:
     model = hierarchical_model(minnesota.rows, minnesota.coords, parameterisation="noncentred")
     return sample_nuts(
         model,
-        draws=750,
+        draws=1250,
         tune=500,
         chains=2,
         target_accept=0.9,
