@@ -16,6 +16,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
+import xarray as xr
 from pytensor.scan.op import Scan
 
 from radon_gallery.data import simulate_survey
@@ -184,6 +185,16 @@ def test_the_loop_draws_the_rows_that_are_shown(monkeypatch):
     losses = loop.run(20, 0.0)
     expected = -1e6 * shown.sum(axis=1)
     np.testing.assert_allclose(losses - losses.mean(), expected - expected.mean(), atol=1e3)
+
+
+def test_draws_are_evaluated_in_chunks_that_fit_together(monkeypatch):
+    """One draw at a time or all at once: densities and variables are the same."""
+    model = eight_schools()
+    draws = RNG.normal(size=(7, 10))
+    whole, posterior = edition.log_density(model, draws), edition.transform_draws(model, draws)
+    monkeypatch.setattr(edition, "_ENTRIES_A_CHUNK", 1)
+    np.testing.assert_allclose(edition.log_density(model, draws), whole, rtol=1e-12)
+    xr.testing.assert_allclose(edition.transform_draws(model, draws).posterior, posterior.posterior)
 
 
 # --- interrupts -------------------------------------------------------------------------------

@@ -466,6 +466,17 @@ def test_log_density_and_draws_are_those_of_the_normal(line_fits, method):
     assert (np.abs(np.cov(draws.T) - fit.covariance) < 5 * error).all()
 
 
+def test_mirrored_draws_leave_no_noise_in_the_centre_of_a_normal(line):
+    """A step down the gradient takes the mean to the same place, whatever was drawn."""
+    optimiser = pm.sgd(learning_rate=1e-3)
+    arguments = {"method": "fullrank", "optimiser": optimiser}
+    loops = [edition.AdviLoop(line.model, **arguments, random_seed=seed) for seed in (1, 2)]
+    assert not np.isclose(*(loop.run(1, 0.0) for loop in loops))
+    (mean, factor), (same, other) = (loop.gaussian() for loop in loops)
+    np.testing.assert_allclose(mean, same, rtol=1e-10)
+    assert not np.allclose(factor, other, rtol=1e-6)
+
+
 def test_callbacks_of_a_full_rank_fit_begin_after_its_mean_field_start(line):
     calls = []
     remember = lambda approximation, losses, step: calls.append((len(losses), step))  # noqa: E731
