@@ -80,6 +80,7 @@ def test_a_site_that_is_not_built_is_named_and_nothing_is_deleted(tmp_path):
     assert (target / "index.html").is_file()
 
 
-def test_the_template_keeps_the_place():
-    template = ROOT / "docs" / "_templates" / "edition-switch.html"
+@pytest.mark.parametrize("name", ["edition-switch", "edition"])
+def test_head_and_foot_of_a_page_keep_the_place(name):
+    template = ROOT / "docs" / "_templates" / f"{name}.html"
     assert template.read_text().count(join.PLACE) == 1
