@@ -44,8 +44,8 @@ def test_a_long_fit_comes_close_and_never_passes(method, kind, survey):
     assert elbo.value < optimum.elbo + 4 * elbo.standard_error
     assert elbo.value > optimum.elbo - 0.1 - 4 * elbo.standard_error
     draws = fit.sample(4000, random_seed=1).posterior
-    # A mean that is d sds off costs at least d**2 / 2 nats, so that 0.1 nats allow sqrt(0.2) = 0.45;
-    # the rest is Monte Carlo error, 0.016 sds.
+    # A mean that is d sds off costs at least d**2 / 2 nats, so 0.1 nats allow sqrt(0.2) = 0.45; the
+    # rest is Monte Carlo error, 0.016 sds.
     for name, values in optimum.summary.items():
         mean, sd = values.sel(statistic="mean"), values.sel(statistic="sd")
         assert float(abs(draws[name].mean(("chain", "draw")) - mean).max()) < 0.5 * float(sd.max())
