@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
+import pickle
 from dataclasses import FrozenInstanceError, replace
 from importlib.resources import files
 
@@ -119,6 +121,19 @@ def test_a_survey_does_not_share_memory_with_what_it_was_made_from():
     log_radon[1] = 99.0  # and the caller's own array stays writable
 
 
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda survey: pickle.loads(pickle.dumps(survey))]
+)
+def test_a_copy_of_a_survey_cannot_be_changed_either(again):
+    survey = load_minnesota()
+    twin = again(survey)
+    assert twin.county == survey.county
+    for name in survey.dims:
+        ours, theirs = getattr(survey, name), getattr(twin, name)
+        np.testing.assert_array_equal(theirs, ours)
+        assert not theirs.flags.writeable
+
+
 # --- a reader's own table ---------------------------------------------------------------------
 
 
@@ -224,6 +239,15 @@ def test_a_bad_entry_is_told_with_its_row(table, column, value, told):
         survey_from_frame(table, **COLUMNS, log_uranium="soil")
     assert "counted from 0" in str(caught.value)
     assert "Mend or drop them." in str(caught.value)
+
+
+def test_a_masked_entry_is_a_missing_one():
+    radon = np.ma.masked_array([1.0, 2.0], mask=[False, True])
+    with pytest.raises(ValueError, match=r"log_radon must be a finite number .* row 1 has nan"):
+        Survey(radon, [0, 0], [0, 0], ("Elm",))
+    floor = np.ma.masked_array([0, 1], mask=[False, True])
+    with pytest.raises(ValueError, match=r"floor must be a finite number .* row 1 has nan"):
+        Survey([1.0, 2.0], floor, [0, 0], ("Elm",))
 
 
 def test_of_many_bad_rows_the_first_are_shown_and_all_counted():

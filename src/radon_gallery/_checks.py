@@ -84,6 +84,8 @@ def reject_rows(name: str, values: npt.ArrayLike, bad: npt.ArrayLike, expected: 
 
 def finite_numbers(name: str, values: npt.ArrayLike) -> FloatArray:
     """Return a copy as float64, shape (n,), or say which rows are not finite numbers."""
+    if isinstance(values, np.ma.MaskedArray):  # as an array it would show what the mask hides
+        values = values.astype(object).filled(np.nan)
     raw = np.asarray(values)
     require_vector(name, raw)
     if raw.dtype.kind in "biuf":

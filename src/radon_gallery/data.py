@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
@@ -108,6 +108,10 @@ class Survey:
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
             object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> tuple[type[Survey], tuple[Any, ...]]:
+        """Have copies and pickles made as any survey is: checked, and with read-only arrays."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     @property
     def n_obs(self) -> int:
