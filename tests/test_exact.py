@@ -221,17 +221,20 @@ def test_the_recipe_has_the_known_answer(recipe: ExactPosterior) -> None:
         np.testing.assert_allclose(recipe.summary[name], moments, rtol=0, atol=5.1e-5)
 
 
-def test_refining_twofold_leaves_the_recipe_as_it_is(recipe: ExactPosterior) -> None:
+@pytest.mark.parametrize("priors", ["wide", "weak"])
+def test_refining_twofold_leaves_the_answer_as_it_is(minnesota: Survey, priors: str) -> None:
+    answer = exact_posterior(minnesota, priors=priors)
+    assert answer.n_nodes == 30  # one refinement settles it
     rules = [
-        build_rule(rule.axis, rule.values[0], 2 * len(rule.values)) for rule in recipe._level.rules
+        build_rule(rule.axis, rule.values[0], 2 * len(rule.values)) for rule in answer._level.rules
     ]
-    finer = quadrature.integrate(recipe._problem, recipe._model, rules)
-    assert abs(recipe.log_evidence - finer.log_evidence) < 1e-6
-    assert np.abs(recipe._level.mean - finer.mean).max() < 1e-6
-    assert np.abs(recipe._level.sd - finer.sd).max() < 1e-6
+    finer = quadrature.integrate(answer._problem, answer._model, rules)
+    assert abs(answer.log_evidence - finer.log_evidence) < 1e-6
+    assert np.abs(answer._level.mean - finer.mean).max() < 1e-6
+    assert np.abs(answer._level.sd - finer.sd).max() < 1e-6
     # The estimate is on the safe side, and tight enough to be of use.
-    assert abs(recipe.log_evidence - finer.log_evidence) < recipe.log_evidence_error < 1e-3
-    assert float(max(recipe.error[name].max() for name in recipe.error)) < 1e-4
+    assert abs(answer.log_evidence - finer.log_evidence) < answer.log_evidence_error < 1e-3
+    assert float(max(answer.error[name].max() for name in answer.error)) < 1e-4
 
 
 @pytest.mark.parametrize("upper", [0.1, 1.0, 100.0])
@@ -591,6 +594,20 @@ def test_the_unit_of_the_response_does_not_matter(small: Survey) -> None:
     assert in_sds(one, reference) < 1e-5
 
 
+@pytest.mark.parametrize("unit", [1e8, 1e12])
+@pytest.mark.filterwarnings("error")
+def test_priors_in_another_unit_than_the_response_are_an_error(unit: float) -> None:
+    with pytest.raises(IntegrationError, match=r"keep the scales so far below .* same unit"):
+        exact_posterior(make_survey(unit * READINGS))
+
+
+def test_as_many_effects_as_homes_are_an_error() -> None:
+    columns = np.random.default_rng(1).normal(size=(9, 9))
+    covariates = {f"x{number}": column for number, column in enumerate(columns)}
+    with pytest.raises(IntegrationError, match=r"nearly repeat the response.* more homes"):
+        exact_posterior(make_survey(READINGS), priors="weak", covariates=covariates)
+
+
 def test_an_unsettled_rule_is_an_error(small: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quadrature, "_LEVELS", (3, 4))
     with pytest.raises(IntegrationError, match=r"4 nodes a scale still moved the answer"):
@@ -672,7 +689,9 @@ def test_log_joint_includes_the_priors_of_scales(small: Survey) -> None:
     expected = norm.logpdf([0.4, -0.2, 0.3], 0, 5).sum() + norm.logpdf(READINGS, mean, 0.8).sum()
     assert total == pytest.approx(expected + np.log(2) + norm.logpdf(0.8), abs=1e-10)
     assert log_joint(small, values | {"eps": 101.0}, alpha="pooled", beta="pooled") == -np.inf
-    assert log_joint(small, values | {"eps": -1.0}, alpha="pooled", beta="pooled") == -np.inf
+    for outside in (-1.0, 0.0):
+        beyond = values | {"eps": outside}
+        assert log_joint(small, beyond, alpha="pooled", beta="pooled") == -np.inf
     unpooled = {"alpha": [0.1, 0.2, 0.3, 0.4], "eps": 0.8}
     expected = norm.logpdf(unpooled["alpha"], 0, 1e4).sum() - np.log(100)
     expected += norm.logpdf(READINGS, np.array(unpooled["alpha"])[COUNTIES], 0.8).sum()
@@ -701,6 +720,9 @@ def test_log_joint_asks_for_what_is_missing(small: Survey, values: dict[str, Any
         ({"alpha": "partial"}, ValueError, r"unknown alpha 'partial'; choose one of 'absent'"),
         ({"priors": "flat"}, ValueError, r"unknown priors 'flat'"),
         ({"covariates": {"eps": COVARIATE}}, ValueError, r"may not be called 'eps'"),
+        ({"covariates": [COVARIATE]}, TypeError, r"covariates must be a Mapping"),
+        ({"covariates": {1: COVARIATE}}, TypeError, r"name of covariate 1 must be a str"),
+        ({"overrides": [KnownScale(1)]}, TypeError, r"overrides must be a Mapping"),
         ({"covariates": {"x": COVARIATE[:4]}}, ValueError, r"x has 4, log_radon has 9"),
         ({"covariates": {"x": np.full(9, np.nan)}}, ValueError, r"x must be a finite number"),
         (
@@ -721,10 +743,20 @@ def test_bad_input_is_refused(
         exact_posterior(small, **arguments)
 
 
+def test_rows_are_not_a_survey(small: Survey) -> None:
+    with pytest.raises(TypeError, match=r"survey must be a Survey, got .* of type Rows"):
+        exact_posterior(small.rows)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])
 def test_a_known_scale_is_finite_and_not_negative(value: float) -> None:
     with pytest.raises(ValueError, match=r"finite value of at least 0"):
         KnownScale(value)
+
+
+def test_a_known_scale_is_a_number() -> None:
+    with pytest.raises(TypeError, match=r"value of KnownScale must be a number, got '0.5'"):
+        KnownScale("0.5")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("draws", "error"), [(0, ValueError), (1.5, TypeError)])

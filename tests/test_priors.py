@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -42,6 +43,23 @@ def test_what_is_no_set_of_priors_is_refused(priors):
     told = f"a name or a Priors, got {type(priors).__name__}"
     with pytest.raises(TypeError, match=told):
         get_priors(priors)
+
+
+def test_priors_of_another_kind_are_refused():
+    scale = UniformPrior(1.0)
+    with pytest.raises(TypeError, match="effect of Priors must be a NormalPrior, got UniformPrior"):
+        Priors(scale, scale, scale)
+    with pytest.raises(TypeError, match="noise of Priors must be a UniformPrior or HalfNormalPr"):
+        Priors(NormalPrior(0.0, 1.0), scale, NormalPrior(0.0, 1.0))
+
+
+@pytest.mark.parametrize("value", ["1", None, True, [1.0]])
+@pytest.mark.parametrize(
+    "make", [lambda value: NormalPrior(value, 1.0), HalfNormalPrior, UniformPrior]
+)
+def test_what_is_no_number_is_refused(make, value):
+    with pytest.raises(TypeError, match=re.escape(f"must be a number, got {value!r}")):
+        make(value)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])

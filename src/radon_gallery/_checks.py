@@ -15,7 +15,9 @@ __all__ = [
     "reject_rows",
     "require_choice",
     "require_count",
+    "require_number",
     "require_same_length",
+    "require_type",
     "require_vector",
     "shortened",
     "whole_numbers",
@@ -54,10 +56,24 @@ def require_count(name: str, value: object, *, at_least: int = 1) -> None:
         raise ValueError(f"{name} must be at least {at_least}, got {value}.")
 
 
+def require_type(name: str, value: object, *expected: type) -> None:
+    """Raise a TypeError that tells all the types unless `value` is of an expected one."""
+    if not isinstance(value, expected):
+        wanted = " or ".join(kind.__name__ for kind in expected)
+        raise TypeError(f"{name} must be a {wanted}, got {value!r} of type {type(value).__name__}.")
+
+
 def require_vector(name: str, array: npt.NDArray[Any]) -> None:
     """Raise a ValueError that tells the shape unless `array` has one dimension."""
     if array.ndim != 1:
         raise ValueError(f"{name} must be one vector, got an array of shape {array.shape}.")
+
+
+def require_number(name: str, value: object) -> None:
+    """Raise a TypeError that tells the type unless `value` is one real number."""
+    number = np.asarray(value)
+    if number.ndim or number.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
 
 
 def require_same_length(**vectors: npt.NDArray[Any]) -> None:
@@ -85,7 +101,7 @@ def reject_rows(name: str, values: npt.ArrayLike, bad: npt.ArrayLike, expected: 
 def finite_numbers(name: str, values: npt.ArrayLike) -> FloatArray:
     """Return a copy as float64, shape (n,), or say which rows are not finite numbers."""
     if isinstance(values, np.ma.MaskedArray):  # as an array it would show what the mask hides
-        values = values.astype(object).filled(np.nan)
+        values = np.where(values.mask, np.nan, values.data)
     raw = np.asarray(values)
     require_vector(name, raw)
     if raw.dtype.kind in "biuf":

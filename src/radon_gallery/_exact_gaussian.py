@@ -19,6 +19,7 @@ import numpy as np
 
 from radon_gallery._checks import FloatArray, IntArray, listed
 from radon_gallery._exact_model import CountyEffect, FixedEffect, Problem, Scales
+from radon_gallery._exact_rule import IntegrationError
 
 __all__ = [
     "Conditional",
@@ -284,7 +285,14 @@ def _condition_chunk(model: GaussianModel, scales: Scales) -> Conditional:
     products = (weights @ model.moments + model.scatter) / scales.eps[:, None] ** 2
     products = products.reshape(-1, n_kept + 1, n_kept + 1)
     pull = prior.precision @ prior.mean
-    cholesky = np.linalg.cholesky(products[:, :-1, :-1] + prior.precision)
+    try:
+        cholesky = np.linalg.cholesky(products[:, :-1, :-1] + prior.precision)
+    except np.linalg.LinAlgError as error:
+        raise IntegrationError(
+            "the fixed effects and those of the counties together nearly repeat the response, "
+            "beyond what double precision can tell apart; expected more homes than effects. Give "
+            "more homes, fewer covariates, or a KnownScale."
+        ) from error
     root = np.linalg.inv(cholesky)
     whitened = np.einsum("jlr,jr->jl", root, products[:, :-1, -1] + pull)
     squares = products[:, -1, -1] + prior.mean @ pull - (whitened**2).sum(axis=1)

@@ -21,7 +21,9 @@ from radon_gallery._checks import (
     finite_numbers,
     listed,
     require_choice,
+    require_number,
     require_same_length,
+    require_type,
 )
 from radon_gallery.data import Survey
 from radon_gallery.priors import (
@@ -69,6 +71,8 @@ class KnownScale:
 
     Raises
     ------
+    TypeError
+        If `value` is not a number.
     ValueError
         If `value` is negative or not finite.
     """
@@ -76,6 +80,7 @@ class KnownScale:
     value: float
 
     def __post_init__(self) -> None:
+        require_number("value of KnownScale", self.value)
         if not (math.isfinite(self.value) and self.value >= 0):
             raise ValueError(
                 f"KnownScale needs a finite value of at least 0, got {self.value!r}; "
@@ -145,16 +150,21 @@ def specify(
     Raises
     ------
     TypeError
-        If an override is not a prior of the kind that its parameter has.
+        If an argument or a name is of a wrong type, or an override is not a prior of the kind that
+        its parameter has.
     ValueError
         If a name is unknown or taken, or a covariate is of another length or not finite.
     """
+    require_type("survey", survey, Survey)
+    for name, given in {"covariates": covariates, "overrides": overrides}.items():
+        require_type(name, {} if given is None else given, Mapping)
     chosen = get_priors(priors)
     ways = {"alpha": alpha, "beta": beta}
     for name, way in ways.items():
         require_choice(name, way, _WAYS)
     extra = {name: finite_numbers(name, values) for name, values in (covariates or {}).items()}
     for name, values in extra.items():
+        require_type(f"the name of covariate {name!r}", name, str)
         if name in _TAKEN:
             raise ValueError(f"a covariate may not be called {name!r}; give it another name.")
         require_same_length(**{name: values}, log_radon=survey.log_radon)
@@ -204,7 +214,7 @@ def log_prior(spec: ScaleSpec, values: FloatArray) -> FloatArray:
     else:
         inside = np.ones_like(values, bool)
         density = math.log(2) + norm.logpdf(values, 0, spec.sd)
-    return np.where((values >= 0) & inside, density, -np.inf)
+    return np.where((values > 0) & inside, density, -np.inf)
 
 
 def log_joint(
@@ -241,7 +251,7 @@ def log_joint(
     Returns
     -------
     float
-        The log density; minus infinity where a scale is outside its prior's support.
+        The log density; minus infinity where a scale is 0 or outside its prior's support.
 
     Raises
     ------

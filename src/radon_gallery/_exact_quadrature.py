@@ -14,6 +14,7 @@ from radon_gallery._checks import FloatArray
 from radon_gallery._exact_gaussian import GaussianModel, condition, describe_effects
 from radon_gallery._exact_model import Problem, Scales, log_prior
 from radon_gallery._exact_rule import (
+    OUT_OF_REACH,
     IntegrationError,
     Rule,
     build_rule,
@@ -28,7 +29,7 @@ __all__ = ["Level", "find_quantiles", "integrate", "refine", "trace_curves"]
 BoolArray = npt.NDArray[np.bool_]
 
 _LEVELS: Final = (20, 30, 45, 68, 102)  # nodes a scale; each level refines the one before
-_SETTLED: Final = 2e-5  # change, in nats and in posterior sds, at which refining stops
+_SETTLED: Final = 5e-5  # change, in nats and in posterior sds, at which refining stops
 _TOLERATED: Final = 1e-3  # change with which the last level is still an answer
 _CUT: Final = 1e-5  # density by node at the ends of the rule, over that at the peak
 _NEGLIGIBLE: Final = 1e-11  # share of a node that is left out of the moments of the effects
@@ -119,6 +120,8 @@ def integrate(problem: Problem, model: GaussianModel, rules: list[Rule]) -> Leve
     spread = np.array(
         [mass @ (scale - mean) ** 2 for scale, mean in zip(unknown, first, strict=True)]
     )
+    if not np.all(spread > 0):
+        raise IntegrationError(OUT_OF_REACH)
     # A node counts for the variances too: those of effects grow with the scales.
     weight = mass.copy()
     for scale, mean, variance in zip(unknown, first, spread, strict=True):

@@ -20,6 +20,7 @@ from radon_gallery._exact_model import KnownScale, Scales, ScaleSpec
 from radon_gallery.priors import UniformPrior
 
 __all__ = [
+    "OUT_OF_REACH",
     "Axis",
     "IntegrationError",
     "Rule",
@@ -41,6 +42,13 @@ _BEGINS: Final = 3.0  # nats below the peak from which the mass by log scale cou
 _MATTERS: Final = 10.0  # nats below the peak of the mass by log scale that a rule must resolve
 _FLAT: Final = 1 / 40  # of the scale at which it begins, where the density by scale is flat
 _FINE: Final = 1025  # points at which a distribution function is tabulated
+
+
+#: Said where log densities differ by so much that double precision leaves one point of a grid.
+OUT_OF_REACH: Final = (
+    "the priors keep the scales so far below what the response asks for that the posterior cannot "
+    "be resolved; expected a response and priors in the same unit. Give both in log pCi/L."
+)
 
 
 class IntegrationError(ArithmeticError):
@@ -209,6 +217,8 @@ def _narrow(
     high = np.zeros(len(grid), bool)
     for moment in (profile, profile + 2 * position):
         high |= moment > moment.max() - _DEPTH
+    if not high.any():
+        raise IntegrationError(OUT_OF_REACH)
     first, last = np.flatnonzero(high)[[0, -1]]
     width, step = position[-1] - position[0], position[1] - position[0]
     lower = position[first] - (step if first else width)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from radon_gallery._checks import require_number, require_type
+
 __all__ = [
     "WEAK",
     "WIDE",
@@ -19,6 +21,7 @@ __all__ = [
 
 
 def _require_positive(owner: str, name: str, value: float) -> None:
+    require_number(f"{name} of {owner}", value)
     if not (math.isfinite(value) and value > 0):
         raise ValueError(
             f"{owner} needs a positive, finite {name}, got {value!r}; "
@@ -39,6 +42,8 @@ class NormalPrior:
 
     Raises
     ------
+    TypeError
+        If a value is not a number.
     ValueError
         If `sd` is not positive and finite, or `mean` is not finite.
     """
@@ -48,6 +53,7 @@ class NormalPrior:
 
     def __post_init__(self) -> None:
         _require_positive("NormalPrior", "sd", self.sd)
+        require_number("mean of NormalPrior", self.mean)
         if not math.isfinite(self.mean):
             raise ValueError(f"NormalPrior needs a finite mean, got {self.mean!r}.")
 
@@ -63,6 +69,8 @@ class UniformPrior:
 
     Raises
     ------
+    TypeError
+        If `upper` is not a number.
     ValueError
         If `upper` is not positive and finite.
     """
@@ -84,6 +92,8 @@ class HalfNormalPrior:
 
     Raises
     ------
+    TypeError
+        If `sd` is not a number.
     ValueError
         If `sd` is not positive and finite.
     """
@@ -110,11 +120,21 @@ class Priors:
         Prior of the group standard deviations `sigma_alpha` and `sigma_beta`.
     noise : UniformPrior or HalfNormalPrior
         Prior of the residual standard deviation `eps`.
+
+    Raises
+    ------
+    TypeError
+        If a prior is of another kind.
     """
 
     effect: NormalPrior
     scale: ScalePrior
     noise: ScalePrior
+
+    def __post_init__(self) -> None:
+        require_type("effect of Priors", self.effect, NormalPrior)
+        require_type("scale of Priors", self.scale, UniformPrior, HalfNormalPrior)
+        require_type("noise of Priors", self.noise, UniformPrior, HalfNormalPrior)
 
 
 #: The recipe's priors: Normal(0, 100²) effects, Uniform(0, 100) scales.
