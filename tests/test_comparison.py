@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import arviz as az
@@ -108,6 +109,14 @@ def test_parameters_come_in_the_order_asked_for(fits):
     table = compare_fits(fits, ["mu_alpha", "alpha", "eps"])
     names = table.index.get_level_values("parameter").unique()
     assert list(names) == ["mu_alpha", "alpha[Aitkin]", "alpha[Lac qui Parle]", "eps"]
+
+
+def test_one_parameter_may_come_as_it_is(fits):
+    pd.testing.assert_frame_equal(compare_fits(fits, "eps"), compare_fits(fits, ["eps"]))
+
+
+def test_fits_may_come_in_any_mapping(fits):
+    pd.testing.assert_frame_equal(compare_fits(MappingProxyType(fits)), compare_fits(fits))
 
 
 def test_a_dataset_of_draws_is_a_fit_too(fits):
@@ -219,6 +228,23 @@ def test_draws_that_are_not_finite_are_refused(answer):
     draws = answer.sample(10, random_seed=1)
     with pytest.raises(ValueError, match="draws that are not finite"):
         compare_with_exact({"fit": draws.where(draws["draw"] > 0)}, answer)
+
+
+def test_too_few_draws_have_no_verdict(answer):
+    """Without a Monte Carlo error any mean would pass for right."""
+    draws = answer.sample(3, random_seed=1)
+    with pytest.raises(ValueError, match=r"'fit' has 3 draws a chain; .* at least 4\. Draw more"):
+        compare_with_exact({"fit": draws}, answer)
+
+
+def test_a_comparison_needs_parameters_and_an_exact_answer(answer):
+    draws = answer.sample(10, random_seed=1)
+    with pytest.raises(ValueError, match="at least one parameter in var_names, got none"):
+        compare_with_exact({"fit": draws}, answer, [])
+    with pytest.raises(TypeError, match="exact must be of type ExactPosterior, got Dataset"):
+        compare_with_exact({"fit": draws}, answer.summary)
+    one, alone = (compare_with_exact({"fit": draws}, answer, names) for names in (["eps"], "eps"))
+    pd.testing.assert_frame_equal(one, alone)
 
 
 @pytest.mark.parametrize("compare", [compare_fits, lambda fit: compare_with_exact(fit, None)])

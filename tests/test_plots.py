@@ -249,6 +249,11 @@ def test_loss_refuses_what_is_no_loss() -> None:
         plots.plot_loss({"ADVI": []})
     with pytest.raises(ValueError, match="losses of 'ADVI' must be a finite number.*row 1 has nan"):
         plots.plot_loss({"ADVI": [1.0, np.nan]})
+    for floor in ("1088", [1.0, 2.0], True):
+        with pytest.raises(TypeError, match="floor must be a number, got"):
+            plots.plot_loss({"ADVI": [1.0, 2.0]}, floor=floor)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="floor must be a finite number .* nan"):
+        plots.plot_loss({"ADVI": [1.0, 2.0]}, floor=np.nan)
     assert not plt.get_fignums()
 
 
@@ -328,9 +333,45 @@ def test_densities_refuse_what_has_none(posterior: xr.Dataset) -> None:
         plots.plot_densities({"ADVI": posterior * np.nan}, ["mu_alpha"])
     with pytest.raises(ValueError, match="exact has none of 'mu_alpha'; it has 'eps'"):
         plots.plot_densities(fits, ["mu_alpha"], exact={"eps": ([1, 2], [1, 2])})
-    for wrong in ([1.0, 2.0, 3.0], ([1, 2], [1, 2, 3]), ([1, 2], [1, np.nan])):
-        with pytest.raises(ValueError, match=r"exact\['mu_alpha'\] must be a grid and the density"):
-            plots.plot_densities(fits, ["mu_alpha"], exact={"mu_alpha": wrong})
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(
+    ("curve", "told"),
+    [
+        (3.0, r"two vectors of one length; got 1 entries of shapes \(\)"),
+        (None, r"two vectors of one length; got 1 entries of shapes \(\)"),
+        (([1, 2, 3], [1, 2]), r"two vectors of one length; got 2 entries of shapes \(3,\), \(2,\)"),
+        ((["a", "b"], [1, 2]), r"its grid, must be a finite number .* row 0 has 'a'"),
+        (([1, 2], [1, np.nan]), r"its density, must be a finite number .* row 1 has nan"),
+        (([2, 1], [1, 2]), r"a grid that rises .* got 1 steps that do not rise and 0 heights"),
+        (([1, 2], [-1, 2]), r"density of at least 0 .* 1 heights below 0\. Give the grid first"),
+    ],
+)
+def test_an_exact_density_is_a_grid_and_heights(
+    posterior: xr.Dataset, curve: Any, told: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"exact\['mu_alpha'\].*{told}"):
+        plots.plot_densities({"ADVI": posterior}, ["mu_alpha"], exact={"mu_alpha": curve})
+    assert not plt.get_fignums()
+
+
+def test_exact_densities_come_by_name(posterior: xr.Dataset) -> None:
+    with pytest.raises(TypeError, match=r"exact densities by name, such as .*; got int"):
+        plots.plot_densities({"ADVI": posterior}, ["mu_alpha"], exact=3)  # type: ignore[arg-type]
+
+
+def test_a_figure_of_a_survey_takes_a_survey(survey: Survey, posterior: xr.Dataset) -> None:
+    fits = {"unpooled": posterior, "pooled": posterior}
+    for draw in (
+        plots.plot_homes,
+        plots.plot_survey,
+        lambda rows: plots.plot_map(rows, np.ones(12), label="one"),
+        lambda rows: plots.plot_county_intervals(fits, rows),
+        lambda rows: plots.plot_shrinkage(fits, rows),
+    ):
+        with pytest.raises(TypeError, match="survey must be of type Survey, got"):
+            draw(survey.rows)
     assert not plt.get_fignums()
 
 

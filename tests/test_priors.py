@@ -47,9 +47,11 @@ def test_what_is_no_set_of_priors_is_refused(priors):
 
 def test_priors_of_another_kind_are_refused():
     scale = UniformPrior(1.0)
-    with pytest.raises(TypeError, match="effect of Priors must be a NormalPrior, got UniformPrior"):
+    with pytest.raises(
+        TypeError, match="effect of Priors must be of type NormalPrior, got UniformPrior"
+    ):
         Priors(scale, scale, scale)
-    with pytest.raises(TypeError, match="noise of Priors must be a UniformPrior or HalfNormalPr"):
+    with pytest.raises(TypeError, match="noise of Priors must be of type UniformPrior or Half"):
         Priors(NormalPrior(0.0, 1.0), scale, NormalPrior(0.0, 1.0))
 
 

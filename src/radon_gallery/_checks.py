@@ -60,7 +60,7 @@ def require_type(name: str, value: object, *expected: type) -> None:
     """Raise a TypeError that tells all the types unless `value` is of an expected one."""
     if not isinstance(value, expected):
         wanted = " or ".join(kind.__name__ for kind in expected)
-        raise TypeError(f"{name} must be a {wanted}, got {value!r} of type {type(value).__name__}.")
+        raise TypeError(f"{name} must be of type {wanted}, got {type(value).__name__}.")
 
 
 def require_vector(name: str, array: npt.NDArray[Any]) -> None:

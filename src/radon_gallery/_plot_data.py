@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 from scipy.stats import gaussian_kde
 
-from radon_gallery._checks import FloatArray, IntArray, listed, shortened
+from radon_gallery._checks import FloatArray, IntArray, listed, require_type, shortened
 from radon_gallery.comparison import posterior_dataset
 from radon_gallery.data import Survey
 
@@ -103,6 +103,7 @@ def summarise_counties(
     posterior: xr.Dataset, fit_name: str, var_name: str, survey: Survey, prob: float = 0.9
 ) -> CountySummary:
     """Return each county's mean and equal-tailed interval, counties in the survey's order."""
+    require_type("survey", survey, Survey)
     draws = _county_draws(posterior, fit_name, var_name, survey.county)
     lower, upper = np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
     return CountySummary(draws.mean(axis=0), lower, upper)
@@ -176,4 +177,5 @@ def running_loss(loss: FloatArray) -> tuple[IntArray, FloatArray, FloatArray, Fl
 
 def order_by_homes(survey: Survey) -> IntArray:
     """Return the counties' positions from the fewest homes to the most, ties as they stand."""
+    require_type("survey", survey, Survey)
     return np.argsort(survey.homes, kind="stable")

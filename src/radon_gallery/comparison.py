@@ -18,6 +18,7 @@ from radon_gallery._checks import (
     finite_numbers,
     listed,
     require_count,
+    require_type,
 )
 from radon_gallery.exact import ExactPosterior
 
@@ -33,6 +34,8 @@ __all__ = [
 # Standard errors that a bias must exceed to count: of 175 parameters, one in a hundred tables has
 # one beyond four by chance.
 _BEYOND_CHANCE = 4
+
+_FEWEST_DRAWS = 4  # of a chain, for which ArviZ estimates an effective sample size
 
 
 def posterior_dataset(fit: Any) -> xr.Dataset:
@@ -65,7 +68,7 @@ def posterior_dataset(fit: Any) -> xr.Dataset:
 
 
 def compare_fits(
-    fits: Mapping[str, Any], var_names: Sequence[str] | None = None, *, prob: float = 0.9
+    fits: Mapping[str, Any], var_names: str | Sequence[str] | None = None, *, prob: float = 0.9
 ) -> pd.DataFrame:
     """Put two or more fits side by side, parameter by parameter.
 
@@ -73,7 +76,7 @@ def compare_fits(
     ----------
     fits : mapping of str to arviz.InferenceData or xarray.Dataset
         The fits by name.
-    var_names : sequence of str, optional
+    var_names : str or sequence of str, optional
         Parameters to compare; by default all scalar ones that every fit has.
     prob : float
         Probability that the interval holds, equal tails.
@@ -101,7 +104,7 @@ def compare_fits(
     if not 0 < prob < 1:
         raise ValueError(f"prob must lie between 0 and 1, got {prob!r}.")
     posteriors = {name: posterior_dataset(fit) for name, fit in fits.items()}
-    names = _shared_scalars(posteriors) if var_names is None else list(var_names)
+    names = _shared_scalars(posteriors) if var_names is None else _as_list(var_names)
     if not names:
         raise ValueError(
             "the fits have no scalar parameter in common; name some in var_names, at least one."
@@ -120,7 +123,7 @@ def compare_fits(
 
 
 def compare_with_exact(
-    fits: Mapping[str, Any], exact: ExactPosterior, var_names: Sequence[str] | None = None
+    fits: Mapping[str, Any], exact: ExactPosterior, var_names: str | Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Measure the error of fits against the exact answer, for each parameter and county.
 
@@ -130,7 +133,7 @@ def compare_with_exact(
         The fits by name.
     exact : ExactPosterior
         The exact answer of the same model.
-    var_names : sequence of str, optional
+    var_names : str or sequence of str, optional
         Parameters to compare; by default all that the exact answer has. A vector gives one row a
         county, as ``alpha[Aitkin]``.
 
@@ -144,17 +147,21 @@ def compare_with_exact(
     Raises
     ------
     TypeError
-        If `fits` are not given by name, or a fit has no posterior draws.
+        If `fits` are not given by name, a fit has no posterior draws, or `exact` is of another
+        type.
     ValueError
-        If there are no fits, a fit or the exact answer lacks a parameter, their counties differ,
-        or a draw is not finite.
+        If there are no fits or no parameters, a fit or the exact answer lacks one, their counties
+        differ, a draw is not finite, or a chain is too short for a Monte Carlo error.
 
     References
     ----------
     Vehtari et al. (2021), section 4, on the Monte Carlo error [vehtari2021rank].
     """
     _require_fits(fits)
-    names = [str(name) for name in exact.summary] if var_names is None else list(var_names)
+    require_type("exact", exact, ExactPosterior)
+    names = [str(name) for name in exact.summary] if var_names is None else _as_list(var_names)
+    if not names:
+        raise ValueError("expected at least one parameter in var_names, got none.")
     posteriors = {name: posterior_dataset(fit) for name, fit in fits.items()}
     for whose, dataset in {"the exact answer": exact.summary, **posteriors}.items():
         lacking = [name for name in names if name not in dataset]
@@ -279,12 +286,16 @@ def split_elbo_gap(log_weights: npt.ArrayLike, optimum: float, log_evidence: flo
 
 
 def _require_fits(fits: object) -> None:
-    if not isinstance(fits, dict):
+    if not isinstance(fits, Mapping) or isinstance(fits, xr.Dataset):
         raise TypeError(
             f"expected fits by name, such as {{'ADVI': fit}}, got {type(fits).__name__}."
         )
     if not fits:
         raise ValueError("expected at least one fit by name, got none.")
+
+
+def _as_list(var_names: str | Sequence[str]) -> list[str]:
+    return [var_names] if isinstance(var_names, str) else list(var_names)
 
 
 def _matched(draws: xr.Dataset, exact: xr.Dataset, fit_name: str) -> xr.Dataset:
@@ -298,6 +309,11 @@ def _matched(draws: xr.Dataset, exact: xr.Dataset, fit_name: str) -> xr.Dataset:
             )
     if not all(bool(np.isfinite(values).all()) for values in draws.values()):
         raise ValueError(f"fit {fit_name!r} has draws that are not finite; mend the fit first.")
+    if draws.sizes["draw"] < _FEWEST_DRAWS:
+        raise ValueError(
+            f"fit {fit_name!r} has {draws.sizes['draw']} draws a chain; a Monte Carlo error needs "
+            f"at least {_FEWEST_DRAWS}. Draw more."
+        )
     return draws.sel(labels)
 
 

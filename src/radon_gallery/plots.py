@@ -17,7 +17,9 @@ from radon_gallery._checks import (
     finite_numbers,
     listed,
     require_choice,
+    require_number,
     require_same_length,
+    require_type,
 )
 from radon_gallery._plot_axes import (
     AxesArray,
@@ -106,8 +108,8 @@ def plot_homes(survey: Survey, *, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         One bar a county, its homes measured on the first floor on top of those in the basement.
     """
-    ax = new_axes(ax, height=3.6)
     order = order_by_homes(survey)
+    ax = new_axes(ax, height=3.6)
     bottom = np.zeros(survey.n_county)
     for floor, (name, colour) in enumerate(zip(_FLOOR_NAMES, FLOOR_COLOURS, strict=True)):
         here = survey.county_idx[survey.floor == floor]
@@ -144,8 +146,8 @@ def plot_survey(survey: Survey, *, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         One column a county and one point a home, floors told apart by colour, shape and place.
     """
-    ax = new_axes(ax, height=4.4)
     rank = np.argsort(order_by_homes(survey))
+    ax = new_axes(ax, height=4.4)
     for floor, (name, colour) in enumerate(zip(_FLOOR_NAMES, FLOOR_COLOURS, strict=True)):
         at = survey.floor == floor
         ax.scatter(
@@ -188,6 +190,7 @@ def plot_map(survey: Survey, values: npt.ArrayLike, *, label: str, ax: Axes | No
     ValueError
         If the survey has no longitude and latitude, or `values` are not one finite number a county.
     """
+    require_type("survey", survey, Survey)
     if survey.longitude is None or survey.latitude is None:
         raise ValueError(
             "a map needs longitude and latitude by county, and this survey has none; give them to "
@@ -254,9 +257,9 @@ def plot_loss(
     Raises
     ------
     TypeError
-        If `losses` is not a mapping.
+        If `losses` is not a mapping, or `floor` is not a number.
     ValueError
-        If there are none, or they are not vectors of finite numbers.
+        If there are none, or they or `floor` are not finite.
     """
     if not isinstance(losses, Mapping):
         raise TypeError(
@@ -265,6 +268,9 @@ def plot_loss(
     traces = {name: finite_numbers(f"losses of {name!r}", loss) for name, loss in losses.items()}
     if not traces or not all(len(loss) for loss in traces.values()):
         raise ValueError("expected at least one fit with at least one loss, got none.")
+    if floor is not None:
+        require_number("floor", floor)
+        finite_numbers("floor", [floor])
     ax = new_axes(ax, height=4.0)
     bottom, top = [] if floor is None else [floor], []
     means = []
@@ -322,12 +328,12 @@ def plot_densities(
     Raises
     ------
     TypeError
-        If a fit has no posterior draws.
+        If a fit has no posterior draws, or `exact` does not give densities by name.
     ValueError
         If there are no fits or no parameters, a fit lacks one (the message lists those it has) or
         it is not a scalar, draws are not finite or all equal, `exact` has none of the parameters
-        or a density that is not a pair of vectors of one length, or there are not as many axes as
-        parameters.
+        or a density that is not a rising grid and heights of at least 0, or there are not as many
+        axes as parameters.
 
     References
     ----------
@@ -346,6 +352,11 @@ def plot_densities(
         for name in names
         for fit_name, posterior in posteriors.items()
     }
+    if exact is not None and not isinstance(exact, Mapping):
+        raise TypeError(
+            "expected exact densities by name, such as exact_posterior(survey).densities; "
+            f"got {type(exact).__name__}."
+        )
     known = {name: _exact_curve(name, exact[name]) for name in names if exact and name in exact}
     if exact and not known:
         raise ValueError(f"exact has none of {listed(names)}; it has {listed(exact)}.")
@@ -374,15 +385,24 @@ def plot_densities(
 
 def _exact_curve(name: str, curve: Any) -> tuple[FloatArray, FloatArray]:
     """Return the grid and the density of one exact answer, each of shape (n_points,)."""
-    pair = [np.asarray(values, dtype=np.float64) for values in curve]
-    shapes = [values.shape for values in pair]
-    vectors = len(pair) == 2 and pair[0].ndim == 1 and shapes[0] == shapes[1]
-    if not vectors or not np.isfinite(pair).all():
+    parts = list(curve) if np.iterable(curve) else [curve]
+    shapes = [np.shape(part) for part in parts]
+    if len(parts) != 2 or len(shapes[0]) != 1 or shapes[0] != shapes[1]:
         raise ValueError(
-            f"exact[{name!r}] must be a grid and the density on it, two vectors of finite numbers "
-            f"and of one length; got {len(pair)} entries of shapes {listed(shapes)}."
+            f"exact[{name!r}] must be a grid and the density on it, two vectors of one length; "
+            f"got {len(parts)} entries of shapes {listed(shapes)}."
         )
-    return pair[0], pair[1]
+    grid, density = (
+        finite_numbers(f"exact[{name!r}], its {which},", part)
+        for which, part in zip(("grid", "density"), parts, strict=True)
+    )
+    if np.any(np.diff(grid) <= 0) or np.any(density < 0):
+        raise ValueError(
+            f"exact[{name!r}] must be a grid that rises and a density of at least 0 on it; got "
+            f"{np.sum(np.diff(grid) <= 0)} steps that do not rise and {np.sum(density < 0)} "
+            "heights below 0. Give the grid first."
+        )
+    return grid, density
 
 
 def plot_county_intervals(
