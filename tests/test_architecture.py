@@ -34,6 +34,10 @@ MAY_IMPORT = {
 HELPERS = {"_exact": "exact", "_plot": "plots"}
 
 TENSOR_LIBRARIES = {"aeppl", "aesara", "pytensor", "theano"}
+ASKS_FOR_A_VERSION = {
+    *("version", "__version__", "version_info", "hexversion", "python_version"),
+    *("python_version_tuple", "NAME"),
+}
 NEED_NO_PYMC = {"_checks", "priors", "data", "exact", "minibatch", "comparison", "plots"}
 READERS = {
     *("open", "files", "get_data", "read_bytes", "read_text", "fromfile", "genfromtxt", "loadtxt"),
@@ -63,6 +67,25 @@ def imported_names(path: Path) -> set[str]:
             inner = source == "radon_gallery"
             names.update(f"{source}.{alias.name}" if inner else source for alias in node.names)
     return names
+
+
+def words_of_code(path: Path) -> set[str]:
+    """Return every name, attribute and text in a file's code, its docstrings and comments apart."""
+    tree = ast.parse(path.read_text())
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    words: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            words.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            words.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            words.update(alias.name for alias in node.names)
+        elif (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told
+        ):
+            words.add(node.value.lower())
+    return words | imported_names(path)
 
 
 def outside_imports(path: Path) -> set[str]:
@@ -101,6 +124,21 @@ def test_the_map_has_no_circle() -> None:
 def test_only_the_editions_import_a_tensor_library(path: Path) -> None:
     if part_of(path) != "editions":
         assert not outside_imports(path) & TENSOR_LIBRARIES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=identify)
+def test_nothing_else_names_a_tensor_library_or_asks_for_a_version(path: Path) -> None:
+    part = part_of(path)
+    words = words_of_code(path)
+    if part == "_doctor":  # it tells a reader what is installed
+        assert words & ASKS_FOR_A_VERSION, "the test no longer recognises how it asks"
+        return
+    if part == "editions":
+        return
+    named = {word for word in words if any(library in word for library in TENSOR_LIBRARIES)}
+    assert not named
+    own = {"version", "__version__"} if part == "__init__" else set()  # the package's own
+    assert not words & (ASKS_FOR_A_VERSION - own)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=identify)

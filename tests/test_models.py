@@ -313,6 +313,20 @@ def test_a_survey_is_not_its_rows(minnesota):
         pooled_model(minnesota, minnesota.coords)
 
 
+@EVERY_KIND
+def test_a_model_is_not_built_within_another(kind, survey):
+    with pm.Model() as outer:
+        with pytest.raises(ValueError, match="would become a part of it; .* Build it before"):
+            build(kind, survey.rows, survey)
+        assert not outer.named_vars
+    assert build(kind, survey.rows, survey).named_vars
+
+
+def test_coords_are_labels_by_dimension(survey):
+    with pytest.raises(TypeError, match="coords must be of type Mapping, got NoneType"):
+        pooled_model(survey.rows, None)
+
+
 # --- the model and the exact answer -----------------------------------------------------------
 
 

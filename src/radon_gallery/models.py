@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pymc as pm
 
-from radon_gallery._checks import listed, require_choice, require_count
+from radon_gallery._checks import listed, require_choice, require_count, require_type
 from radon_gallery.data import Rows, check_rows, require_rows
 from radon_gallery.editions import edition
 from radon_gallery.priors import HalfNormalPrior, NormalPrior, Priors, ScalePrior, get_priors
@@ -48,10 +48,12 @@ def pooled_model(
     Raises
     ------
     TypeError
-        If rows are partly data and partly symbolic, or `total_size` is not a whole number.
+        If rows are partly data and partly symbolic, `coords` are not a mapping, or `total_size` is
+        not a whole number.
     ValueError
-        If `total_size` is forgotten, given with full data or smaller than the batch; if `coords`
-        have no counties or the rows' codes do not fit them; if the priors are unknown.
+        If it is called within the `with` block of another model; if `total_size` is forgotten,
+        given with full data or smaller than the batch; if `coords` have no counties or the rows'
+        codes do not fit them; if the priors are unknown.
 
     References
     ----------
@@ -213,7 +215,13 @@ def _kept(coords: Coords, rows: Rows) -> dict[str, Any]:
 
 def _checked_rows(rows: Rows, coords: Coords, total_size: int | None) -> Rows:
     """Check rows, labels and `total_size` against one another before anything is built."""
+    if pm.Model.get_context(error_if_none=False) is not None:
+        raise ValueError(
+            "a model built within another's `with` block would become a part of it; expected no "
+            "model around. Build it before the block."
+        )
     require_rows(rows)
+    require_type("coords", coords, Mapping)
     if "county" not in coords:
         raise ValueError(
             f"coords must have the counties' names under 'county'; they have {listed(coords)}. "
