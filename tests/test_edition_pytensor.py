@@ -21,7 +21,7 @@ from pytensor.scan.op import Scan
 
 from radon_gallery.data import simulate_survey
 from radon_gallery.editions import edition
-from radon_gallery.inference import METHODS
+from radon_gallery.inference import METHODS, fit_advi, sample_nuts
 from radon_gallery.minibatch import build_minibatch, draw_batches
 
 RNG = np.random.default_rng(8927)
@@ -291,3 +291,13 @@ def test_the_survey_is_not_copied_into_the_loop():
     assert all(variable.owner is None for variable in rows)
     for node in scan.op.fgraph.apply_nodes:
         assert not any(has_all_rows(variable) for variable in node.outputs)
+
+
+def test_nutpie_samples_unless_a_fit_gives_the_mass_matrix():
+    """PyMC falls back on its own sampler in silence where nutpie does not fit."""
+    model = eight_schools()
+    fit = fit_advi(model, steps=100, random_seed=1, progressbar=False)
+    arguments = {"draws": 10, "tune": 10, "chains": 1, "random_seed": 1, "progressbar": False}
+    for start, library in ((None, "nutpie"), (fit, "pymc")):
+        chain = sample_nuts(model, start=start, **arguments)
+        assert chain.posterior.attrs["inference_library"] == library
