@@ -109,6 +109,13 @@ def test_asserts_its_claims(page: Path) -> None:
     assert any(isinstance(node, ast.Assert) for tree in trees for node in ast.walk(tree))
 
 
+def test_a_page_that_fits_advi_holds_it_against_the_evidence(page: Path) -> None:
+    """It can only tell that the page has the numbers; the page itself asserts the bound."""
+    code = "\n".join(cell.source for cell in read_cells(page, "code"))
+    if "fit_advi(" in code:
+        assert "log_evidence" in code
+
+
 def test_figures_have_alt_text_and_a_caption(page: Path) -> None:
     for cell in read_cells(page, "code"):
         if not DRAWS.search(cell.source):

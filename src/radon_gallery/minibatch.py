@@ -23,7 +23,8 @@ def build_minibatch(rows: Rows, batch_size: int, *, random_seed: int) -> Rows:
         Number of rows in a batch, from 1 to n_obs.
     random_seed : int
         Seed of the row numbers: the same seed gives the same sequence of batches. `fit_advi`
-        starts the sequence anew from its own seed.
+        starts the sequence anew from its own seed, so that fits with one seed read the same rows,
+        whatever seeds their minibatches were built with.
 
     Returns
     -------
