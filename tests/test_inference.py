@@ -5,6 +5,8 @@ from __future__ import annotations
 import _thread
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import arviz as az
@@ -237,6 +239,90 @@ def test_an_interrupted_callback_keeps_the_fit_too(toy):
 
     fit = fit_advi(toy.full, steps=1_000, callbacks=[interrupt], random_seed=1, **QUIET)
     assert (fit.steps, fit.stop_reason) == (100, "interrupted after 100 of 1,000 steps")
+
+
+# --- ADVI: going on after a pause -------------------------------------------------------------
+
+
+def pause_at(monkeypatch, pauses: Sequence[int]) -> None:
+    """Interrupt the compiled loop once each after so many of the steps of all loops together."""
+    run, left, taken = edition.AdviLoop.run, list(pauses), [0]
+
+    def interrupted(self, steps, learning_rate):
+        if left and taken[0] + steps > left[0]:
+            steps = left.pop(0) - taken[0]
+        taken[0] += steps
+        return run(self, steps, learning_rate) if steps else np.empty(0)
+
+    monkeypatch.setattr(edition.AdviLoop, "run", interrupted)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_fit_ends_where_it_would_have_ended(toy, method, monkeypatch):
+    """Paused within calls of the loop, between them, and in a full-rank fit's mean-field start."""
+    arguments = {"method": method, "steps": 1_000, "random_seed": 3} | QUIET
+    whole = fit_advi(toy.batched, **arguments)
+    pauses = (130, 200, 455)
+    pause_at(monkeypatch, pauses)
+    fit = fit_advi(toy.batched, **arguments)
+    for pause in pauses:
+        assert fit.steps == pause
+        assert fit.stop_reason.startswith(f"interrupted after {pause} of 1,000 steps")
+        early, fit = fit, fit.resume(progressbar=False)
+    assert (fit.steps, fit.stop_reason) == (1_000, "took all 1,000 steps")
+    assert fit.method == method
+    assert early.steps == 455
+    np.testing.assert_array_equal(fit.losses, whole.losses)
+    np.testing.assert_array_equal(fit.mean, whole.mean)
+    np.testing.assert_array_equal(fit.factor, whole.factor)
+
+
+def test_a_fit_stopped_by_a_callback_goes_on_with_other_callbacks(toy):
+    calls = []
+
+    def stop(approximation, losses, step):
+        calls.append(step)
+        raise StopIteration
+
+    fit = fit_advi(toy.full, steps=400, callbacks=[stop], random_seed=1, **QUIET)
+    fit = fit.resume(progressbar=False)
+    assert (fit.steps, calls) == (200, [100, 200])
+    fit = fit.resume(callbacks=[], progressbar=False)
+    assert (fit.steps, calls) == (400, [100, 200])
+    assert fit.stop_reason == "took all 400 steps"
+
+
+def test_an_interrupt_while_the_second_loop_compiles_keeps_the_first(line, monkeypatch):
+    real, compiled = edition.AdviLoop, []
+
+    def interrupted(model, **arguments):
+        compiled.append(arguments["method"])
+        if compiled == ["meanfield", "fullrank"]:
+            raise KeyboardInterrupt
+        return real(model, **arguments)
+
+    arguments = {"method": "fullrank", "steps": 400, "random_seed": 1} | QUIET
+    whole = fit_advi(line.model, **arguments)
+    monkeypatch.setattr(edition, "AdviLoop", interrupted)
+    fit = fit_advi(line.model, **arguments)
+    assert (fit.steps, fit.method) == (100, "meanfield")
+    fit = fit.resume(progressbar=False)
+    assert compiled == ["meanfield", "fullrank", "fullrank"]
+    np.testing.assert_array_equal(fit.factor, whole.factor)
+
+
+def test_only_the_newest_unfinished_fit_goes_on(toy):
+    stop = lambda approximation, losses, step: next(iter(()))  # noqa: E731
+    early = fit_advi(toy.full, steps=200, callbacks=[stop], random_seed=1, **QUIET)
+    with pytest.raises(TypeError, match="callbacks must be callable, in a list; got 3"):
+        early.resume(callbacks=3)
+    late = early.resume(callbacks=(), progressbar=False)
+    with pytest.raises(ValueError, match="resumed before; resume the newest fit"):
+        early.resume()
+    with pytest.raises(ValueError, match="all 200 steps are taken; for more, fit again"):
+        late.resume()
+    with pytest.raises(ValueError, match="was not made by fit_advi"):
+        replace(late, _run=None).resume()
 
 
 def test_a_progress_bar_is_shown_on_request_only(toy, capsys):
@@ -482,7 +568,7 @@ def test_callbacks_of_a_full_rank_fit_begin_after_its_mean_field_start(line):
     remember = lambda approximation, losses, step: calls.append((len(losses), step))  # noqa: E731
     arguments = {"steps": 600, "callbacks": [remember], "random_seed": 1} | QUIET
     fit_advi(line.model, method="fullrank", **arguments)
-    assert calls == [(400, 400), (500, 500), (600, 600)]
+    assert calls == [(250, 250), (350, 350), (450, 450), (550, 550), (600, 600)]
 
 
 # --- ADVI: bad input --------------------------------------------------------------------------
@@ -495,8 +581,9 @@ def test_callbacks_of_a_full_rank_fit_begin_after_its_mean_field_start(line):
         ({"steps": 1e4}, TypeError, "steps must be a whole number, got 10000.0 of type float"),
         ({"random_seed": -1}, ValueError, "random_seed must be at least 0, got -1"),
         ({"random_seed": None}, TypeError, "random_seed must be a whole number, got None"),
-        ({"optimiser": "adam"}, TypeError, "optimisers must be callable, got 'adam'"),
-        ({"callbacks": ["stop"]}, TypeError, "callbacks .* must be callable, got 'stop'"),
+        ({"optimiser": "adam"}, TypeError, "optimiser must be callable, .*; got 'adam'"),
+        ({"callbacks": ["stop"]}, TypeError, "callbacks must be callable, in a list; got .'stop'.."),
+        ({"callbacks": print}, TypeError, "callbacks must be callable, in a list; got <built-in"),
         ({"method": "flow"}, ValueError, "unknown method 'flow'; choose one of 'fullrank', 'mean"),
         ({"method": "fullrank", "steps": 1}, ValueError, "steps must be at least 2, got 1"),
     ],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +99,8 @@ class AdviFit:
         Why it stopped.
     random_seed : int
         The seed it was given.
+    _run : object
+        What `resume` goes on with.
     """
 
     approximation: Any
@@ -110,6 +112,7 @@ class AdviFit:
     compile_seconds: float
     stop_reason: str
     random_seed: int
+    _run: _Run | None = field(default=None, repr=False)
 
     @property
     def method(self) -> str:
@@ -229,6 +232,50 @@ class AdviFit:
             self.model, self.draw_unconstrained(draws, random_seed=random_seed)
         )
 
+    def resume(
+        self, *, callbacks: Sequence[Callback] | None = None, progressbar: bool = True
+    ) -> AdviFit:
+        """Take the steps that an interrupt or a callback left out.
+
+        Nothing is compiled again, and the fit ends where it would have ended without the pause,
+        number by number. `approximation` moves on; `mean`, `factor` and `losses` of this fit stay.
+
+        Parameters
+        ----------
+        callbacks : sequence of callable, optional
+            As in `fit_advi`; by default those that the fit was begun with.
+        progressbar : bool
+            Whether to show one on standard error.
+
+        Returns
+        -------
+        AdviFit
+            The fit with all its steps, those before the pause included.
+
+        Raises
+        ------
+        TypeError
+            If a callback cannot be called.
+        ValueError
+            If there is no step left, or another fit has gone on from here.
+        FloatingPointError
+            As `fit_advi` raises.
+        """
+        if callbacks is not None:
+            _require_callable(callbacks)
+        if self._run is None or self._run.taken != self.steps:
+            raise ValueError(
+                "this fit cannot go on, for it was not made by fit_advi or was resumed before; "
+                "resume the newest fit."
+            )
+        if self.steps == self._run.steps:
+            raise ValueError(
+                f"all {self.steps:,} steps are taken; for more, fit again with a larger `steps`."
+            )
+        if callbacks is not None:
+            self._run.callbacks = callbacks
+        return self._run.go_on(progressbar)
+
 
 def fit_advi(
     model: pm.Model,
@@ -248,10 +295,11 @@ def fit_advi(
         The model, on the whole survey or on a minibatch.
     method : {"meanfield", "fullrank"}
         Whether the Gaussian has independent dimensions or a full covariance. A full-rank fit
-        spends the first half of its steps on a mean-field one and starts from that.
+        spends the first quarter of its steps on a mean-field one and starts from that.
     steps : int, optional
         Number of steps, each on one batch; by default 40,000 for mean field, with one Monte Carlo
-        draw each, and 80,000 for full rank, whose own steps have a draw and its mirror image.
+        draw each, and 80,000 for full rank, whose own steps have four draws and their mirror
+        images.
     optimiser : DecayingAdam or PyMC optimiser, optional
         How a gradient becomes a step; by default ``DecayingAdam()`` for mean field and, since so
         many more parameters jitter, ``DecayingAdam(0.001, 0.00001)`` for full rank. A PyMC
@@ -271,7 +319,7 @@ def fit_advi(
     -------
     AdviFit
         The approximation, the losses and what happened. An interrupted fit is returned as far as
-        it came.
+        it came, and its `resume` takes the steps that are left.
 
     Raises
     ------
@@ -294,84 +342,131 @@ def fit_advi(
     steps = _DEFAULT_STEPS[method] if steps is None else steps
     require_count("steps", steps, at_least=1 if method == "meanfield" else 2)
     require_count("random_seed", random_seed, at_least=0)
-    for given in (*callbacks, *(() if optimiser is None else (optimiser,))):
-        if not (callable(given) or isinstance(given, DecayingAdam)):
-            raise TypeError(f"callbacks and optimisers must be callable, got {given!r}.")
-    stages = [_Stage(method, steps, optimiser or _DEFAULTS[method], callbacks)]
+    _require_callable(callbacks)
+    if not (optimiser is None or callable(optimiser) or isinstance(optimiser, DecayingAdam)):
+        raise TypeError(f"an optimiser must be callable, such as pm.adam(); got {optimiser!r}.")
+    stages = [_Stage(method, 0, steps, optimiser or _DEFAULTS[method])]
     if method == "fullrank":
-        first = _Stage("meanfield", steps // 2, _DEFAULTS["meanfield"], ())
-        stages = [first, stages[0]._replace(steps=steps - first.steps)]
-    history: list[FloatArray] = [np.empty(0)]
-    stop_reason = None
-    start: tuple[FloatArray, FloatArray] | None = None
-    seconds = compile_seconds = 0.0
-    with tqdm(total=steps, disable=not progressbar, desc="ADVI", unit="step") as progress:
-        for stage in stages:
-            loop = edition.AdviLoop(
-                model,
-                method=stage.method,
-                optimiser=None if isinstance(stage.optimiser, DecayingAdam) else stage.optimiser,
-                start=start,
-                random_seed=int(random_seed),
-            )
-            compile_seconds += loop.compile_seconds
-            started = time.perf_counter()
-            stop_reason = _run_stage(stage, loop, history, progress)
-            seconds += time.perf_counter() - started
-            start = loop.gaussian()
-            if not all(np.isfinite(values).all() for values in start):
-                raise FloatingPointError(_tell_nan(loop, sum(map(len, history))))
-            if stop_reason:
-                if stage is not stages[-1]:
-                    stop_reason += ", in its mean-field start"
-                break
-    mean, factor = loop.gaussian()
-    return AdviFit(
-        approximation=loop.approximation,
-        model=model,
-        mean=mean,
-        factor=factor,
-        losses=np.concatenate(history),
-        seconds=seconds,
-        compile_seconds=compile_seconds,
-        stop_reason=stop_reason or f"took all {steps:,} steps",
-        random_seed=int(random_seed),
-    )
+        first = _Stage("meanfield", 0, max(1, steps // 4), _DEFAULTS["meanfield"])
+        stages = [first, _Stage(method, first.end, steps, stages[0].optimiser)]
+    return _Run(model, stages, callbacks, int(random_seed)).go_on(progressbar)
 
 
-class _Stage(NamedTuple):
-    """A stretch of a fit that one compiled loop takes."""
+def _require_callable(callbacks: Sequence[Callback]) -> None:
+    if isinstance(callbacks, Sequence) and all(map(callable, callbacks)):
+        return
+    raise TypeError(f"callbacks must be callable, in a list; got {callbacks!r}.")
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """The steps from `begin` to `end` of a fit, which one compiled loop takes."""
 
     method: str
-    steps: int
+    begin: int
+    end: int
     optimiser: DecayingAdam | Optimiser
-    callbacks: Sequence[Callback]
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate after so many steps of the fit, 0 if it is not ours to give."""
+        if not isinstance(self.optimiser, DecayingAdam):
+            return 0.0
+        return self.optimiser.rate((step - self.begin) / (self.end - self.begin))
 
 
-def _run_stage(stage: _Stage, loop: Any, history: list[FloatArray], progress: Any) -> str | None:
-    """Take the stage's steps, adding their losses to `history`; say why if it stops early."""
-    schedule = stage.optimiser if isinstance(stage.optimiser, DecayingAdam) else None
-    before = sum(map(len, history))
-    taken = 0
-    try:
-        while taken < stage.steps:
-            wanted = min(STEPS_A_CALL, stage.steps - taken)
-            losses = loop.run(wanted, schedule.rate(taken / stage.steps) if schedule else 0.0)
-            history.append(losses)
-            taken += len(losses)
-            progress.update(len(losses))
-            if len(losses) and not np.isfinite(losses[-1]):
-                raise FloatingPointError(_tell_nan(loop, before + taken))
-            if len(losses) < wanted:
-                raise KeyboardInterrupt
-            progress.set_postfix(loss=f"{losses.mean():,.1f}", refresh=False)
-            for callback in stage.callbacks:
-                callback(loop.approximation, np.concatenate(history), before + taken)
-    except StopIteration as stop:
-        return str(stop) or f"a callback stopped it after {before + taken:,} steps"
-    except KeyboardInterrupt:
-        return f"interrupted after {before + taken:,} of {progress.total:,} steps"
-    return None
+class _Run:
+    """A fit under way: its stages, the compiled loop of the present one, and the losses so far."""
+
+    def __init__(
+        self,
+        model: pm.Model,
+        stages: Sequence[_Stage],
+        callbacks: Sequence[Callback],
+        random_seed: int,
+    ) -> None:
+        self.model, self.callbacks, self.random_seed = model, callbacks, random_seed
+        self.steps = stages[-1].end
+        self.taken = 0
+        self._stages = list(stages)  # the present one and those to come
+        self._losses: list[FloatArray] = []
+        self._seconds = self._compile_seconds = 0.0
+        self._loop: Any = None
+
+    def go_on(self, progressbar: bool) -> AdviFit:
+        """Take the steps that are left; return the fit at its end, or where it stopped."""
+        stop_reason = None
+        with tqdm(
+            total=self.steps,
+            initial=self.taken,
+            disable=not progressbar,
+            desc="ADVI",
+            unit="step",
+        ) as progress:
+            while stop_reason is None and self.taken < self.steps:
+                if self._loop is None:
+                    self._compile(self._stages[0], start=None)
+                elif self.taken == self._stages[0].end:
+                    try:
+                        self._compile(self._stages[1], start=self._loop.gaussian())
+                    except KeyboardInterrupt:
+                        stop_reason = f"interrupted after {self.taken:,} of {self.steps:,} steps"
+                        break
+                    del self._stages[0]
+                started = time.perf_counter()
+                stop_reason = self._run_stage(progress)
+                self._seconds += time.perf_counter() - started
+                if not all(np.isfinite(values).all() for values in self._loop.gaussian()):
+                    raise FloatingPointError(_tell_nan(self._loop, self.taken))
+        mean, factor = self._loop.gaussian()
+        return AdviFit(
+            approximation=self._loop.approximation,
+            model=self.model,
+            mean=mean,
+            factor=factor,
+            losses=np.concatenate([np.empty(0), *self._losses]),
+            seconds=self._seconds,
+            compile_seconds=self._compile_seconds,
+            stop_reason=stop_reason or f"took all {self.steps:,} steps",
+            random_seed=self.random_seed,
+            _run=self,
+        )
+
+    def _compile(self, stage: _Stage, start: tuple[FloatArray, FloatArray] | None) -> None:
+        ours = isinstance(stage.optimiser, DecayingAdam)
+        self._loop = edition.AdviLoop(
+            self.model,
+            method=stage.method,
+            optimiser=None if ours else stage.optimiser,
+            start=start,
+            random_seed=self.random_seed,
+        )
+        self._compile_seconds += self._loop.compile_seconds
+
+    def _run_stage(self, progress: Any) -> str | None:
+        """Take the stage's steps; say why if it stops early."""
+        stage, final = self._stages[0], len(self._stages) == 1
+        where = "" if final else ", in its mean-field start"
+        try:
+            while self.taken < stage.end:
+                # After a pause within a call the rest of that call comes first.
+                done = (self.taken - stage.begin) % STEPS_A_CALL
+                wanted = min(STEPS_A_CALL - done, stage.end - self.taken)
+                losses = self._loop.run(wanted, stage.rate(self.taken - done))
+                self._losses.append(losses)
+                self.taken += len(losses)
+                progress.update(len(losses))
+                if len(losses) and not np.isfinite(losses[-1]):
+                    raise FloatingPointError(_tell_nan(self._loop, self.taken))
+                if len(losses) < wanted:
+                    raise KeyboardInterrupt
+                progress.set_postfix(loss=f"{losses.mean():,.1f}", refresh=False)
+                for callback in self.callbacks if final else ():
+                    callback(self._loop.approximation, np.concatenate(self._losses), self.taken)
+        except StopIteration as stop:
+            return str(stop) or f"a callback stopped it after {self.taken:,} steps"
+        except KeyboardInterrupt:
+            return f"interrupted after {self.taken:,} of {self.steps:,} steps{where}"
+        return None
 
 
 def sample_nuts(

@@ -141,6 +141,9 @@ def reseed_minibatches(model: pm.Model, random_seed: int) -> None:
 
 _METHODS = {"meanfield": pm.ADVI, "fullrank": pm.FullRankADVI}
 
+#: Draws, each with its mirror image, that a step of a full-rank fit takes.
+MIRRORED_PAIRS = 4
+
 
 class AdviLoop:
     """ADVI's objective and updates, compiled once and run many steps a call.
@@ -251,22 +254,25 @@ def _plain(approximation: Any) -> tuple[at.TensorVariable, list[at.TensorVariabl
 
 
 def _mirrored(approximation: Any) -> tuple[at.TensorVariable, list[at.TensorVariable]]:
-    """Return a full-rank objective with a draw and its mirror image, and a calmer gradient.
+    """Return a full-rank objective with draws and their mirror images, and a calmer gradient.
 
     A full-rank factor has so many entries that their noise decides how far a fit comes. The noise
-    of the batch cancels between mirrored draws. The entropy's gradient is taken along the draw's
+    of the batch cancels between mirrored draws. The entropy's gradient is taken along the draws'
     path, where it cancels the posterior's as the fit comes close [roeder2017sticking].
     """
     (group,) = approximation.groups
     model, mean, factor = approximation.model, group.mean, group.L
     negative = -approximation.to_flat_input(model.varlogp + model.datalogp)
-    noise = group._new_initial(1, False)[0]
-    path = disconnected_grad(solve_triangular(factor.T, noise, lower=False))
-    offset = at.dot(factor, noise)
-    losses = [_substitute(negative, group.input, mean + step) for step in (offset, -offset)]
-    energy = (losses[0] + losses[1]) / 2
-    entropy = at.sum(at.log(at.diag(factor))) + at.sum(noise**2 + np.log(2 * np.pi)) / 2
-    return energy - entropy, at.grad(energy - at.dot(path, offset), approximation.params)
+    noise = group._new_initial(MIRRORED_PAIRS, False)
+    path = disconnected_grad(solve_triangular(factor.T, noise.T, lower=False))
+    offsets = at.dot(factor, noise.T)
+    points = [mean + sign * offsets[:, pair] for pair in range(MIRRORED_PAIRS) for sign in (1, -1)]
+    losses = [_substitute(negative, group.input, point) for point in points]
+    energy = sum(losses) / len(losses)
+    squares = at.sum(noise**2 + np.log(2 * np.pi)) / MIRRORED_PAIRS
+    entropy = at.sum(at.log(at.diag(factor))) + squares / 2
+    along = at.sum(path * offsets) / MIRRORED_PAIRS
+    return energy - entropy, at.grad(energy - along, approximation.params)
 
 
 def _substitute(output: Any, old: Any, new: Any) -> Any:

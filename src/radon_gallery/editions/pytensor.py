@@ -24,7 +24,7 @@ from pymc.pytensorf import collect_default_updates, reseed_rngs
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.gradient import disconnected_grad
-from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
+from pytensor.graph.replace import clone_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors, graph_inputs
 from pytensor.scan.utils import until
 from pytensor.tensor.linalg import solve_triangular
@@ -145,6 +145,9 @@ def reseed_minibatches(model: pm.Model, random_seed: int) -> None:
 
 
 _METHODS = {"meanfield": pm.ADVI, "fullrank": pm.FullRankADVI}
+
+#: Draws, each with its mirror image, that a step of a full-rank fit takes.
+MIRRORED_PAIRS = 4
 
 #: Compiled code cannot be interrupted, so a call is to last about this long at most, in seconds.
 _LONGEST_CALL = 0.1
@@ -273,25 +276,24 @@ def _plain(approximation: Any) -> tuple[pt.TensorVariable, list[pt.TensorVariabl
 
 
 def _mirrored(approximation: Any) -> tuple[pt.TensorVariable, list[pt.TensorVariable]]:
-    """Return a full-rank objective with a draw and its mirror image, and a calmer gradient.
+    """Return a full-rank objective with draws and their mirror images, and a calmer gradient.
 
     A full-rank factor has so many entries that their noise decides how far a fit comes. The noise
-    of the batch cancels between mirrored draws. The entropy's gradient is taken along the draw's
+    of the batch cancels between mirrored draws. The entropy's gradient is taken along the draws'
     path, where it cancels the posterior's as the fit comes close [roeder2017sticking].
     """
     (group,) = approximation.groups
     model, mean, factor = approximation.model, group.mean, group.L
     negative = -approximation.to_flat_input(model.varlogp + model.datalogp)
-    noise = group._new_initial(1, False)[0]
-    path = disconnected_grad(solve_triangular(factor.T, noise, lower=False))
-    offset = pt.dot(factor, noise)
-    losses = [
-        graph_replace(negative, {group.input: mean + step}, strict=False)
-        for step in (offset, -offset)
-    ]
-    energy = (losses[0] + losses[1]) / 2
-    entropy = pt.sum(pt.log(pt.diag(factor))) + pt.sum(noise**2 + np.log(2 * np.pi)) / 2
-    return energy - entropy, pt.grad(energy - pt.dot(path, offset), approximation.params)
+    noise = group._new_initial(MIRRORED_PAIRS, False)
+    path = disconnected_grad(solve_triangular(factor.T, noise.T, lower=False))
+    offsets = pt.dot(factor, noise.T)
+    points = mean + pt.concatenate([offsets.T, -offsets.T])
+    energy = pt.mean(vectorize_graph(negative, {group.input: points}))
+    squares = pt.sum(noise**2 + np.log(2 * np.pi)) / MIRRORED_PAIRS
+    entropy = pt.sum(pt.log(pt.diag(factor))) + squares / 2
+    along = pt.sum(path * offsets) / MIRRORED_PAIRS
+    return energy - entropy, pt.grad(energy - along, approximation.params)
 
 
 def _compile_steps(
