@@ -29,11 +29,12 @@ SCROLL_TO_THE_END = """async () => {
 }"""
 
 
-# What lies beyond the edge of the screen and cannot be scrolled to. Formulas have a copy for screen
-# readers, which is not shown.
+# What lies beyond the edge of the screen and in no box of its own that scrolls. Formulas have a
+# copy for screen readers, which is not shown.
 CUT_OFF = """() => {
     const scrolls = (box) => ['auto', 'scroll'].includes(getComputedStyle(box).overflowX);
-    const scroller = (box) => box && (scrolls(box) ? box : scroller(box.parentElement));
+    const scroller = (box) =>
+        box.matches('article') ? null : scrolls(box) ? box : scroller(box.parentElement);
     return [...document.querySelectorAll('article *:not(mjx-assistive-mml, mjx-assistive-mml *)')]
         .filter((box) => {
             const { left, right, width } = box.getBoundingClientRect();
