@@ -187,9 +187,14 @@ def site(session: nox.Session) -> None:
     if missing:
         session.error("\n".join(NO_PYTHON.format(edition) for edition in missing))
     session.run(sys.executable, "-m", "nox", "-s", "docs", "docs_pytensor", external=True)
-    built = [f"{edition.title}={edition.html}" for edition in both]
-    session.run(sys.executable, "tools/join_editions.py", *built, "build/site", external=True)
+    join_sites(session)
     session.log("The site is built. Open build/site/index.html in a browser.")
+
+
+def join_sites(session: nox.Session) -> None:
+    """Join the built sites of both editions in build/site."""
+    built = [f"{edition.title}={edition.html}" for edition in (AESARA, PYTENSOR)]
+    session.run(sys.executable, "tools/join_editions.py", *built, "build/site", external=True)
 
 
 def build_site(session: nox.Session, edition: Edition) -> None:
@@ -237,9 +242,12 @@ def run_downloads(session: nox.Session, edition: Edition) -> None:
 
 @edition_session(AESARA)
 def browser(session: nox.Session, edition: Edition) -> None:
-    """Test the built site in Chromium, what follows -- goes to pytest; builds it if need be."""
-    if not list(Path("build").glob("*/html/index.html")):
+    """Test the built site in Chromium, of both editions where both are built; -- as for tests."""
+    built = [each for each in (AESARA, PYTENSOR) if (each.html / "index.html").exists()]
+    if not built:
         build_site(session, edition)
+    if built == [AESARA, PYTENSOR]:
+        join_sites(session)
     install(session, edition, BROWSER_LOCK)
     session.run("pytest", "tests/browser", *session.posargs)
 

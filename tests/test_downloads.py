@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -25,7 +26,7 @@ sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 import downloads  # noqa: E402  (found through the line above)
 
 PAGES = sorted((ROOT / "examples").glob("*.md"))
-MYST = re.compile(r"\{[\w:]+\}`|^(```|:::)\{|^\(\S+\)=$", re.MULTILINE)
+MYST = re.compile(r"\{[\w:]+\}`|^(```|:::)\{|^\(\S+\)=$|^\$\$ \(", re.MULTILINE)
 
 SMALL = """\
 ---
@@ -61,6 +62,20 @@ mystnb:
 ---
 plt.plot([0, answer]);
 ```
+
+$$
+a &= b
+$$
+
+$$
+c = d
+$$ (eq-small)
+
+The second {eq}`eq-later` comes after {eq}`eq-small`.
+
+$$
+e = f
+$$ (eq-later)
 
 ```{code-cell} ipython3
 ---
@@ -135,6 +150,23 @@ plt.plot([0, answer])
 # *A line.*
 
 # %% [markdown]
+# $$
+# a &= b
+# $$
+#
+# $$
+# c = d
+# \\tag{1}
+# $$
+#
+# The second (2) comes after (1).
+#
+# $$
+# e = f
+# \\tag{2}
+# $$
+
+# %% [markdown]
 # ## Further reading
 #
 # - David M. Blei, Alp Kucukelbir, and Jon D. McAuliffe. Variational inference: a review for
@@ -189,6 +221,32 @@ def test_same_page_gives_the_same_text(small: Path):
 )
 def test_script_prints_what_a_notebook_would_show(code: str, script: str):
     assert _pages._print_last(code) == script
+
+
+def test_processes_that_a_script_starts_do_not_run_it_again(small: Path):
+    code = """\
+print("once")
+
+def sample_nuts():
+    process = get_context("spawn").Process(target=abs, args=(-7,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+sample_nuts()"""
+    lead = "import matplotlib.pyplot as plt\n"
+    code = f"from multiprocessing import get_context\n{code}\n"
+    small.write_text(SMALL.replace(lead, lead + code))
+    script = small.with_suffix(".py")
+    script.write_text(convert_page(small, "py"), encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, str(script)],
+        env=os.environ | {"MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("once") == 1
 
 
 def test_unknown_format_is_refused(small: Path):
@@ -275,6 +333,8 @@ def test_script_of_each_page_has_the_code_that_the_site_shows(page: Path):
     ]
     wanted = [ast.unparse(node) for code in shown for node in ast.parse(code).body]
     written = [ast.unparse(node) for node in script.body]
+    if any("sample_nuts(" in code for code in shown):
+        assert written.pop(0) == "globals().pop('__file__', None)"
     assert written[: len(wanted)] == wanted
     plt = "import matplotlib.pyplot as plt"
     assert written[len(wanted) :] == (["plt.show()"] if plt in wanted else [plt, "plt.show()"])

@@ -128,6 +128,14 @@ def test_figures_have_alt_text_and_a_caption(page: Path) -> None:
         assert alt.strip() != caption.strip()
 
 
+def test_equations_are_numbered_where_the_text_refers_to_them(page: Path) -> None:
+    prose = read_prose(page)
+    labels = re.findall(r"^\$\$ \((\S+)\)$", prose, re.MULTILINE)
+    assert len(labels) == len(set(labels))
+    assert all(re.fullmatch(r"eq-[a-z-]+", label) for label in labels)
+    assert set(labels) == set(re.findall(r"\{eq\}`([^`]+)`", prose))
+
+
 def test_carries_no_outputs(page: Path) -> None:
     text = page.read_text()
     assert "data:image/" not in text

@@ -188,6 +188,12 @@ def test_map_places_sizes_and_colours_each_county(survey: Survey) -> None:
         10 * area[0] / survey.homes.max()
     )
     assert ax.get_aspect() == pytest.approx(1 / np.cos(np.deg2rad(46)))
+    figure, largest = ax.figure, legend.legend_handles[-1]
+    figure.draw_without_rendering()
+    centre = largest.get_offset_transform().transform(largest.get_offsets())[0, 1]
+    radius = np.sqrt(largest.get_sizes()[0]) / 2 * figure.dpi / 72
+    assert ax.get_window_extent().y1 < centre - radius
+    assert centre + radius < figure.bbox.y1
 
 
 def test_map_refuses_what_it_cannot_place(survey: Survey) -> None:

@@ -59,6 +59,28 @@ def test_run_is_found_by_its_code(cache: Path) -> None:
     assert run.machine["cores"] >= 1
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="this system does not tell"
+)
+def test_memory_of_processes_that_a_page_starts_is_counted() -> None:
+    watch = run_record.MemoryWatch()
+    watch.look()
+    assert watch.peak == 0
+    size = 200 * 2**20
+    code = f"held = bytearray(b'x') * {size}; print('ready', flush=True); input()"
+    alone = run_record._share(run_record.PROCESS)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()
+        watch.look()
+        child.communicate(b"\n")
+    assert alone + size < watch.peak < alone + 1.5 * size
+    seen = watch.peak
+    watch.look()
+    assert watch.peak == seen
+
+
 def test_one_record_is_left_of_a_run(cache: Path) -> None:
     assert len(list((cache / "runs").iterdir())) == 1
 

@@ -115,7 +115,8 @@ class Site:
         link = partial(app.builder.get_relative_uri, docname)
         render = app.builder.templates.render
         if docname in self.pages:
-            facts = {"page": self.pages[docname], "run": self.runs[docname]}
+            number = list(self.pages).index(docname) + 1
+            facts = {"number": number, "page": self.pages[docname], "run": self.runs[docname]}
             byline = nodes.raw("", render("byline.html", facts), format="html")
             title = doctree.next_node(nodes.title)
             title.parent.insert(title.parent.index(title) + 1, byline)

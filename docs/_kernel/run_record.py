@@ -12,13 +12,18 @@ import json
 import os
 import platform
 import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["code_digest", "load_ipython_extension", "machine", "peak_memory"]
+__all__ = ["MemoryWatch", "code_digest", "load_ipython_extension", "machine", "peak_memory"]
+
+PROCESS = Path("/proc/self")
+BETWEEN_LOOKS = 0.2  # seconds
 
 
 def code_digest(cells: Iterable[str]) -> str:
@@ -32,7 +37,7 @@ def code_digest(cells: Iterable[str]) -> str:
 
 def peak_memory() -> int | None:
     """Return the most memory that this process has held at once, in bytes, if the system tells."""
-    status = Path("/proc/self/status")
+    status = PROCESS / "status"
     if status.exists():
         # getrusage would count what the parent held when it started this process.
         for line in status.read_text().splitlines():
@@ -44,6 +49,48 @@ def peak_memory() -> int | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+class MemoryWatch(threading.Thread):
+    """Looks now and then, where the system tells, at what this process and those it started hold.
+
+    While there are no others it does not look: the system keeps a single process's peak itself.
+
+    Attributes
+    ----------
+    peak : int
+        The most that it saw, in bytes; memory that processes share counts once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = 0
+
+    def run(self) -> None:
+        """Look until the process ends."""
+        while True:
+            self.look()
+            time.sleep(BETWEEN_LOOKS)
+
+    def look(self) -> None:
+        """Look once."""
+        with suppress(OSError):  # a process may end meanwhile
+            processes = list(_family(PROCESS))
+            if len(processes) > 1:
+                self.peak = max(self.peak, sum(map(_share, processes)))
+
+
+def _family(process: Path) -> Iterator[Path]:
+    yield process
+    for started in process.glob("task/*/children"):
+        for child in started.read_text().split():
+            yield from _family(Path("/proc", child))
+
+
+def _share(process: Path) -> int:
+    """Return what a process holds, in bytes, of shared memory its part."""
+    lines = Path(process, "smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def machine() -> dict[str, Any]:
@@ -65,14 +112,17 @@ class _Recorder:
         self.started, self.clock = datetime.now(UTC), time.monotonic()
         self.cells: list[str] = []
         self.last: Path | None = None
+        self.memory = MemoryWatch()
+        self.memory.start()
 
     def __call__(self, result: Any) -> None:
         self.cells.append(result.info.raw_cell)
+        alone = peak_memory()
         record = {
             "key": os.environ.get("RADON_GALLERY_KEY"),
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self.clock, 1),
-            "peak_memory": peak_memory(),
+            "peak_memory": alone and max(alone, self.memory.peak),
             "seed": self.shell.user_ns.get("RANDOM_SEED"),
             "machine": machine(),
         }

@@ -29,7 +29,7 @@ for (const finder of document.querySelectorAll(".page-finder")) {
 
 // Formulas: one that is wider than the page scrolls in its box, so the keyboard must reach it.
 const reach = () => {
-  for (const box of document.querySelectorAll("div.math")) {
+  for (const box of document.querySelectorAll("div.math > mjx-container")) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   }

@@ -1,8 +1,8 @@
 """The gallery's pages as a reader takes them away: notebook, script or Markdown.
 
 A page is written in MyST Markdown, part of which only the site understands. In a notebook or a
-script that part becomes plain text: citations are spelled out, and the numbers that the page
-computed stand where the site would show them.
+script that part becomes plain text: citations are spelled out, equations carry their
+numbers, and the numbers that the page computed stand where the site would show them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,15 @@ FORMATS = ("ipynb", "py", "md")
 
 _PACKAGE = Path(__file__).resolve().parent
 _PLT = "import matplotlib.pyplot as plt"
+_SAMPLER = "sample_nuts("
+_RUN_ONCE = """\
+# Chains may run in processes of their own, which look for this file: they must not run it again.
+globals().pop("__file__", None)"""
 _SITE_ONLY = "remove-cell"  # the cells that hand numbers to the prose
 _CITATION = re.compile(r"\{(?:foot)?cite:([pt])\}`([^`]+)`")
 _GLUE = re.compile(r"\{glue:text\}`([^`:]+):?([^`]*)`")
+_EQUATION = re.compile(r"\$\$ \((eq-[\w-]+)\)$", re.MULTILINE)
+_EQUATION_REFERENCE = re.compile(r"\{eq\}`([^`]+)`")
 _LINK = re.compile(r"\]\((\d\d_\w+)\.md\)")
 _ORIGIN = (
     "From the Radon Gallery. To run this you need the package `radon-gallery` and PyMC; "
@@ -152,10 +158,13 @@ def _plain(notebook: NotebookNode, to: str) -> NotebookNode:
         for key in keys.split(",")
     ]
     references = _list_references(sorted(set(cited)))
+    labels = [label for cell in notebook.cells for label in _EQUATION.findall(cell.source)]
+    equations = {label: number for number, label in enumerate(labels, start=1)}
     cells = [new_markdown_cell(_wrap(_ORIGIN if numbers else f"{_ORIGIN} {_NOT_RUN}"))]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(_plain_text(cell.source, to, numbers, references)))
+            text = _number_equations(cell.source, equations)
+            cells.append(new_markdown_cell(_plain_text(text, to, numbers, references)))
         elif _SITE_ONLY not in cell.metadata.get("tags", ()):
             kept = {key: cell[key] for key in ("execution_count", "outputs") if key in cell}
             cells.append(new_code_cell(cell.source, **kept))
@@ -174,6 +183,12 @@ def _plain_text(text: str, to: str, numbers: Mapping[str, Any], references: str)
     text = _CITATION.sub(lambda found: _cite(*found.groups()), text)
     text = _LINK.sub(rf"](\1.{to})", text)
     return _REFERENCES.sub(lambda _: references, text)
+
+
+def _number_equations(text: str, equations: Mapping[str, int]) -> str:
+    """Return the text with its equations numbered as on the site."""
+    text = _EQUATION.sub(lambda found: rf"\tag{{{equations[found[1]]}}}" "\n$$", text)
+    return _EQUATION_REFERENCE.sub(lambda found: f"({equations[found[1]]})", text)
 
 
 def _show_number(numbers: Mapping[str, Any], name: str, spec: str) -> str:
@@ -222,10 +237,13 @@ def _wrap(text: str, *, hanging: str = "") -> str:
 def _script(notebook: NotebookNode) -> str:
     """Return the notebook as a script that prints and shows what the notebook would."""
     import jupytext
+    from nbformat.v4 import new_code_cell
 
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.source = _print_last(cell.source)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code:
+        cell.source = _print_last(cell.source)
+    if any(_SAMPLER in cell.source for cell in code):
+        notebook.cells.insert(notebook.cells.index(code[0]), new_code_cell(_RUN_ONCE))
     notebook.metadata = {"jupytext": {"notebook_metadata_filter": "-all"}}
     text: str = jupytext.writes(notebook, fmt="py:percent")
     # A notebook shows figures as they are made; a script keeps them all for the end.

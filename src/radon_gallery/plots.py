@@ -214,7 +214,7 @@ def plot_map(survey: Survey, values: npt.ArrayLike, *, label: str, ax: Axes | No
         told = "1 home" if homes == 1 else f"{homes:,} homes"
         area = _disc_area(np.array([homes]), most)
         ax.scatter([], [], s=area, color="none", edgecolors=ink(), label=told)
-    legend_above(ax, handle_height=2.5)
+    legend_above(ax, handle_height=4.5)  # room for the largest disc
     ax.set_aspect(1 / np.cos(np.deg2rad(survey.latitude.mean())))
     ax.set(xlabel="longitude (degrees)", ylabel="latitude (degrees)")
     ax.grid(visible=False)

@@ -20,9 +20,15 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-SITES = sorted(index.parent for index in ROOT.glob("build/*/html/index.html"))
-
-JOINED = ROOT / "build" / "site"
+BUILD = ROOT / "build"
+JOINED = BUILD / "site"
+OTHER = "pytensor"  # the edition that lies below the other in the joined site
+# What readers are given: the joined site where there is one, else the edition that was built.
+SITES = (
+    [JOINED, JOINED / OTHER]
+    if (JOINED / "index.html").exists()
+    else sorted(index.parent for index in BUILD.glob("*/html/index.html"))
+)
 
 NO_BROWSER = """\
 No browser was found. Install one, then run this again:
@@ -81,21 +87,21 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 def find_pages(site: Path) -> list[str]:
-    """Return the site's pages by their addresses within it."""
+    """Return the pages of an edition's site by their addresses within it."""
     pages = (path.relative_to(site) for path in site.rglob("*.html"))
-    return sorted(path.as_posix() for path in pages if path.parts[0] != "_static")
+    return sorted(path.as_posix() for path in pages if path.parts[0] not in {"_static", OTHER})
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test for each site, or for each page of each, whichever it asks for."""
     several = len(SITES) > 1
+    called = {site: site.relative_to(BUILD).as_posix() for site in SITES}
     if "page_path" in metafunc.fixturenames:
         cases = [(site, page) for site in SITES for page in find_pages(site)]
-        names = [f"{site.parent.name}/{page}" if several else page for site, page in cases]
+        names = [f"{called[site]}/{page}" if several else page for site, page in cases]
         metafunc.parametrize(("site", "page_path"), cases, ids=names, scope="session")
     elif "site" in metafunc.fixturenames:
-        names = [site.parent.name for site in SITES]
-        metafunc.parametrize("site", SITES, ids=names, scope="session")
+        metafunc.parametrize("site", SITES, ids=called.values(), scope="session")
 
 
 def find_browser() -> str | None:
@@ -147,7 +153,7 @@ def server(site: Path) -> Iterator[str]:
 def joined(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of the site of both editions, once on a server and once on the disk."""
     if not (JOINED / "index.html").exists():
-        pytest.skip("the editions' sites are not joined: nox -s site")
+        pytest.skip("only one edition is built, so there is no switch; nox -s site builds both")
     with serve(JOINED) as address:
         yield address if request.param == "http" else f"{JOINED.as_uri()}/"
 

@@ -29,6 +29,23 @@ SCROLL_TO_THE_END = """async () => {
 }"""
 
 
+# What lies beyond the edge of the screen and in no box of its own that scrolls. Formulas have a
+# copy for screen readers, which is not shown.
+CUT_OFF = """() => {
+    const scrolls = (box) => ['auto', 'scroll'].includes(getComputedStyle(box).overflowX);
+    const scroller = (box) =>
+        box.matches('article') ? null : scrolls(box) ? box : scroller(box.parentElement);
+    return [...document.querySelectorAll('article *:not(mjx-assistive-mml, mjx-assistive-mml *)')]
+        .filter((box) => {
+            const { left, right, width } = box.getBoundingClientRect();
+            const around = scroller(box.parentElement);
+            const start = around ? around.getBoundingClientRect().left - around.scrollLeft : 0;
+            return width > 1 && (left < start - 1 || (!around && right > innerWidth + 1));
+        })
+        .map((box) => box.outerHTML.slice(0, 120));
+}"""
+
+
 @cache
 def read_html(path: Path) -> BeautifulSoup:
     """Return a page as a tree."""
@@ -83,6 +100,14 @@ def test_images_have_text_in_their_stead(site: Path, page_path: str) -> None:
         alt = image.get("alt", "")
         assert len(re.findall(r"[^\W\d_]{2,}", alt)) >= 5, f"{image['src']}: {alt!r}"
         assert not re.search(r"\w\.(png|svg|jpe?g|webp)\b|\w/\w+/", alt), alt
+
+
+def test_nothing_is_cut_off_on_a_phone(browser: Browser, server: str, page_path: str) -> None:
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        page.goto(server + page_path, wait_until="networkidle")
+        assert page.evaluate(CUT_OFF) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize("width", [1440, 390])
