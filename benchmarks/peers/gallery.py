@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pymc_model import build_model, gaussian_of, keep_start
 from tqdm import tqdm
-from worker import Array, Data, Peer, peak_mib, serve
+from worker import Array, Data, Peer, forget_peak, peak_mib, serve
 
 from radon_gallery._exact_quadrature import integrate
 from radon_gallery._exact_rule import build_rule
@@ -61,7 +61,7 @@ def exact(data: str, draws: int) -> dict[str, Any]:
     """Integrate the posterior, then once more with twice the nodes in each dimension."""
     log_radon, floor, county_idx, n_county = Data.load(data)
     survey = Survey(log_radon, floor, county_idx, tuple(map(str, range(n_county))))
-    before = peak_mib()
+    before = forget_peak()
     cpu, started = time.process_time(), time.perf_counter()
     answer = exact_posterior(survey)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
