@@ -288,7 +288,8 @@ def bench(session: nox.Session, edition: Edition) -> None:
         session.run_install(*sync, str(locked), env=UV_ENV)
         if name != "numpyro":  # which writes the model in its own language
             add = ("uv", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation")
-            session.run_install(*add, f"--python={python}", ".", env=UV_ENV)
+            fresh = "--reinstall-package=radon-gallery"
+            session.run_install(*add, fresh, f"--python={python}", ".", env=UV_ENV)
         given.append(f"--python={name}={python}")
     session.run("python", "benchmarks/run.py", *given, *session.posargs)
 

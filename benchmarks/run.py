@@ -277,9 +277,12 @@ class Bench:
                     answer = workers[name].ask("prepare", **of_peer)
                     if self.note("advi accuracy", name, case, answer):
                         left[name] = workers[name]
-                for budget in self.settings.budgets:
+                for budget in self.settings.budgets if left else ():
                     left = self._try_budget(case, left, budget)
-                    self.tell(f"advi accuracy, {case}, {budget:,} steps; open: {', '.join(left)}")
+                    still = ", ".join(left) or "none"
+                    self.tell(f"advi accuracy, {case}, {budget:,} steps; still short: {still}")
+                    if not left:
+                        break
                 for name in left:
                     reason = f"not within {self.settings.within} nats after {budget:,} steps"
                     self.note("advi accuracy", name, case, {"error": reason})
