@@ -50,6 +50,11 @@ PYTENSOR = Edition("pytensor", "PyTensor", "3.13", "Python 3.12 or newer, and is
 
 BROWSER_LOCK = Path("requirements", "browser.txt")
 
+# The peers of the benchmark that are in neither edition.
+BENCH_LOCKS = {
+    name: Path("requirements", f"bench-{name}.txt") for name in ("numpyro", "pymc-extras")
+}
+
 UV_ENV = {"UV_PYTHON_DOWNLOADS": "never"}  # the reader installs Python, not we
 
 NO_PYTHON = """\
@@ -138,7 +143,7 @@ def prepare_compiler(session: nox.Session, edition: Edition) -> None:
 def lint(session: nox.Session, edition: Edition) -> None:
     """Check style, types and spelling; --fix mends what it can."""
     install(session, edition)
-    code = ["src", "tests", "docs", "tools", "noxfile.py"]
+    code = ["src", "tests", "docs", "tools", "benchmarks", "noxfile.py"]
     if "--fix" in session.posargs:
         session.run("ruff", "check", "--fix", *code)
         session.run("ruff", "format", *code)
@@ -271,6 +276,32 @@ def run_seeds(session: nox.Session, edition: Edition) -> None:
     session.run("pytest", "tests/slow", *session.posargs)
 
 
+@edition_session(PYTENSOR)
+def bench(session: nox.Session, edition: Edition) -> None:
+    """Measure the gallery and its peers side by side; what follows -- goes to benchmarks/run.py."""
+    if not has_python(AESARA.python):
+        session.error(NO_PYTHON.format(AESARA))
+    install(session, edition)
+    prepare_compiler(session, edition)
+    peers = {AESARA.name: (AESARA.python, AESARA.lock)}
+    peers |= {name: (PYTENSOR.python, target) for name, target in BENCH_LOCKS.items()}
+    given = []
+    for name, (version, locked) in peers.items():
+        folder = Path(session.cache_dir, f"bench-{name}").resolve()
+        if not folder.exists():
+            interpreter = str(get_interpreter(version).executable)
+            session.run_install(*("uv", "venv", "--quiet", f"--python={interpreter}"), str(folder))
+        python = str(next(folder.glob("bin/python"), folder / "Scripts" / "python.exe"))
+        sync = ("uv", "pip", "sync", "--quiet", "--require-hashes", f"--python={python}")
+        session.run_install(*sync, str(locked), env=UV_ENV)
+        if name != "numpyro":  # which writes the model in its own language
+            add = ("uv", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation")
+            fresh = "--reinstall-package=radon-gallery"
+            session.run_install(*add, fresh, f"--python={python}", ".", env=UV_ENV)
+        given.append(f"--python={name}={python}")
+    session.run("python", "benchmarks/run.py", *given, *session.posargs)
+
+
 @edition_session(AESARA)
 def live(session: nox.Session, edition: Edition) -> None:
     """Serve the site and rebuild it on every save."""
@@ -301,7 +332,12 @@ def lock(session: nox.Session) -> None:
         for each in (AESARA, PYTENSOR)
     ]
     browser = ("--group=browser", f"--constraint={AESARA.lock.resolve()}")
-    for python, target, parts in [*wanted, (AESARA.python, BROWSER_LOCK, browser)]:
+    wanted.append((AESARA.python, BROWSER_LOCK, browser))
+    wanted += [
+        (PYTENSOR.python, target, (f"--group=bench-{name}",))
+        for name, target in BENCH_LOCKS.items()
+    ]
+    for python, target, parts in wanted:
         # uv narrows a resolution to one Python only by a setting beside the project.
         scratch = Path(session.create_tmp(), "pyproject.toml").resolve()
         narrow = f"[tool.uv]\nenvironments = [\"python_version == '{python}'\"]\n"

@@ -6,9 +6,14 @@ Above all that ADVI in compiled code is PyMC's own, step by step, for any model 
 from __future__ import annotations
 
 import _thread
+import importlib
+import json
 import os
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +24,12 @@ import pytest
 import xarray as xr
 from pytensor.scan.op import Scan
 
-from radon_gallery.data import simulate_survey
+from radon_gallery.benchmark import read_benchmark
+from radon_gallery.data import Rows, simulate_survey
 from radon_gallery.editions import edition
 from radon_gallery.inference import METHODS, fit_advi, sample_nuts
 from radon_gallery.minibatch import build_minibatch, draw_batches
+from radon_gallery.models import PARAMETERISATIONS, hierarchical_model
 
 RNG = np.random.default_rng(8927)
 X = RNG.normal(size=(200, 3))
@@ -301,3 +308,63 @@ def test_nutpie_samples_unless_a_fit_gives_the_mass_matrix():
     for start, library in ((None, "nutpie"), (fit, "pymc")):
         chain = sample_nuts(model, start=start, **arguments)
         assert chain.posterior.attrs["inference_library"] == library
+
+
+# --- the benchmark's peers that need Numba ------------------------------------------------------
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def hand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The loop written by hand."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    yield importlib.import_module("peers.hand")
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in {"peers", "worker"}:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("case", PARAMETERISATIONS)
+def test_the_loop_by_hand_has_the_models_density_and_gradient(hand: Any, case: str) -> None:
+    survey = simulate_survey(40, 3, random_seed=5).survey
+    # A row that counts three times is three rows.
+    thrice = Rows(*(np.tile(vector, 3) for vector in survey.rows))
+    model = hierarchical_model(thrice, {"county": range(3)}, parameterisation=case)
+    rng = np.random.default_rng(4)
+    point = {
+        name: rng.normal(-3.0 if "interval" in name else 0.0, 0.5, np.shape(value))
+        for name, value in model.initial_point().items()
+    }
+    names = hand.value_names(case == "centred")
+    ends = np.cumsum([np.size(point[each.name]) for each in model.value_vars])[:-1]
+    slopes = np.split(model.compile_dlogp()(point), ends)
+    of_model = {each.name: part for each, part in zip(model.value_vars, slopes, strict=True)}
+
+    free = np.concatenate([np.ravel(point[name]) for name in names])
+    grad = np.empty_like(free)
+    settings = (np.arange(40), 3, case == "centred", 3.0)
+    density = hand.accumulate(free, tuple(survey.rows), *settings, grad)
+    # Sums of about 250 terms in another order: a few hundred roundings of the largest.
+    np.testing.assert_allclose(density, model.compile_logp()(point), rtol=1e-12)
+    wanted = np.concatenate([of_model[name] for name in names])
+    np.testing.assert_allclose(grad, wanted, rtol=1e-10, atol=1e-10 * np.abs(wanted).max())
+
+
+def test_a_run_of_the_loop_by_hand_becomes_a_file(tmp_path: Path) -> None:
+    """From the command line to the file: records, a judged fit, and a peer that is missing."""
+    target = tmp_path / "benchmark.json"
+    chosen = [f"--only={name}" for name in ("advi step", "advi accuracy")]
+    chosen += [f"--peer={name}" for name in ("hand", "gallery-aesara")]
+    command = [sys.executable, "run.py", "--quick", *chosen, f"--output={target}"]
+    subprocess.run(command, cwd=BENCHMARKS, check=True, capture_output=True)
+    benchmark = read_benchmark(json.loads(target.read_text()))
+    assert benchmark.peers.index.tolist() == ["hand"]
+    missing = benchmark.records.query("peer == 'gallery-aesara'")["error"]
+    assert set(missing) == {"its environment was not given"}
+    assert (benchmark.select("advi step", "microseconds")["median"] > 0).all()
+    # A few hundred steps come nowhere near the optimum, and the judge sees it.
+    tried = benchmark.records.dropna(subset="gap_reached")
+    assert set(tried["case"]) == set(PARAMETERISATIONS)
+    assert (tried["gap_reached"] < -benchmark.settings["within"]).all()
