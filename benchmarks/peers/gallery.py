@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from pymc_model import build_model, gaussian_of, keep_start
-from tqdm import tqdm
 from worker import Array, Data, Peer, forget_peak, peak_mib, serve
 
 from radon_gallery._exact_quadrature import integrate
@@ -15,7 +14,7 @@ from radon_gallery._exact_rule import build_rule
 from radon_gallery.data import Survey
 from radon_gallery.editions import NAME, edition
 from radon_gallery.exact import exact_posterior
-from radon_gallery.inference import _DEFAULTS, _run_stage, _Stage, fit_advi
+from radon_gallery.inference import _DEFAULTS, _Run, _Stage, fit_advi
 
 IMPORTED = time.perf_counter()
 
@@ -25,14 +24,16 @@ class Fitter:
 
     def __init__(self, case: str, data: str, batch: int, method: str = "meanfield") -> None:
         self.method = method
-        model = build_model(case, data, batch)
-        self.loop = edition.AdviLoop(model, method=method, optimiser=None, random_seed=0)
+        self.model = build_model(case, data, batch)
+        self.loop = edition.AdviLoop(self.model, method=method, optimiser=None, random_seed=0)
         self.rewind = keep_start(getattr(self.loop, "_steps", None) or self.loop._step)
 
     def run(self, steps: int) -> None:
         """Take steps from where it stands."""
-        stage = _Stage(self.method, steps, _DEFAULTS[self.method], ())
-        _run_stage(stage, self.loop, [np.empty(0)], tqdm(total=steps, disable=True))
+        stage = _Stage(self.method, 0, steps, _DEFAULTS[self.method])
+        run = _Run(self.model, [stage], (), 0)
+        run._loop = self.loop  # which it would otherwise compile
+        run.go_on(progressbar=False)
 
     def fit(self, steps: int) -> None:
         """Take all steps from the start; the random numbers go on."""
