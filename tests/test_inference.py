@@ -582,7 +582,7 @@ def test_callbacks_of_a_full_rank_fit_begin_after_its_mean_field_start(line):
         ({"random_seed": -1}, ValueError, "random_seed must be at least 0, got -1"),
         ({"random_seed": None}, TypeError, "random_seed must be a whole number, got None"),
         ({"optimiser": "adam"}, TypeError, "optimiser must be callable, .*; got 'adam'"),
-        ({"callbacks": ["stop"]}, TypeError, "callbacks must be callable, in a list; got .'stop'.."),
+        ({"callbacks": ["stop"]}, TypeError, "callbacks must be callable, .* got .'stop'.."),
         ({"callbacks": print}, TypeError, "callbacks must be callable, in a list; got <built-in"),
         ({"method": "flow"}, ValueError, "unknown method 'flow'; choose one of 'fullrank', 'mean"),
         ({"method": "fullrank", "steps": 1}, ValueError, "steps must be at least 2, got 1"),
