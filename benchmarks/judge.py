@@ -36,7 +36,7 @@ def best_elbo(case: str) -> float:
     return family_optimum(load_minnesota(), parameterisation=case).elbo
 
 
-def elbo_gap(case: str, path: str) -> tuple[float, float]:
+def elbo_gap(case: str, path: str, draws: int = ELBO_DRAWS) -> tuple[float, float]:
     """Return how far the ELBO of a saved Gaussian is from the family's best, and its error."""
     model = whole_model(case)
     names = [variable.name for variable in model.value_vars]
@@ -48,7 +48,7 @@ def elbo_gap(case: str, path: str) -> tuple[float, float]:
     if not np.isfinite([mean, sd]).all():
         return -np.inf, 0.0
     fit = AdviFit(None, model, mean, sd, np.empty(0), 0.0, 0.0, "", 0)
-    elbo = estimate_elbo(fit, draws=ELBO_DRAWS, random_seed=0)
+    elbo = estimate_elbo(fit, draws=draws, random_seed=0)
     return elbo.value - best_elbo(case), elbo.standard_error
 
 
