@@ -1,8 +1,8 @@
 """ADVI written by hand for this one model, compiled by Numba: what a step costs at the least.
 
 The same work a step as the others do: one draw of 175 numbers, one batch of rows, the loss on the
-full-data scale kept, Adam on mean and log sd of every dimension. Or, to take the same steps as PyMC,
-on the mean and PyMC's own free parameter, whose softplus is the sd.
+full-data scale kept, Adam on mean and log sd of every dimension. Or, for PyMC's very steps, on the
+mean and PyMC's own free parameter, whose softplus is the sd.
 """
 
 from __future__ import annotations
