@@ -99,6 +99,15 @@ def test_the_loop_is_driven_as_fit_advi_drives_it(small: Survey, data: str) -> N
     np.testing.assert_array_equal(got, wanted.mean)
 
 
+def test_only_steps_are_timed(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the Gaussian compiles a function in the Aesara edition, and is no part of a step."""
+    from peers.gallery import Fitter
+
+    fitter = Fitter("centred", data, 20)
+    monkeypatch.setattr(fitter.loop, "gaussian", lambda: pytest.fail("read while timed"))
+    fitter.run(10)
+
+
 @pytest.mark.parametrize("module", ["gallery", "pymc"])
 def test_a_fit_sets_out_from_the_start(module: str, data: str) -> None:
     """After a fit of no effect the Gaussian is that of the start, however far it had come."""

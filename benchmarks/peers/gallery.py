@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pymc_model import build_model, gaussian_of, keep_start
+from tqdm import tqdm
 from worker import Array, Data, Peer, forget_peak, peak_mib, serve
 
 from radon_gallery._exact_quadrature import integrate
@@ -33,7 +34,8 @@ class Fitter:
         stage = _Stage(self.method, 0, steps, _DEFAULTS[self.method])
         run = _Run(self.model, [stage], (), 0)
         run._loop = self.loop  # which it would otherwise compile
-        run.go_on(progressbar=False)
+        with tqdm(disable=True) as progress:
+            run._run_stage(progress)
 
     def fit(self, steps: int) -> None:
         """Take all steps from the start; the random numbers go on."""
