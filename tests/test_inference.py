@@ -595,8 +595,10 @@ def test_bad_arguments_of_a_fit_are_refused(toy, arguments, error, told):
 
 def test_only_a_model_can_be_fitted_or_sampled(toy):
     for function in (fit_advi, sample_nuts):
-        with pytest.raises(TypeError, match="expected a PyMC model, got Survey"):
+        with pytest.raises(TypeError, match="model must be of type Model, got Survey"):
             function(toy.survey, random_seed=1)
+    with pytest.raises(TypeError, match="start must be of type AdviFit or NoneType, got int"):
+        sample_nuts(toy.full, start=3, random_seed=1)
 
 
 # --- NUTS -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import pymc as pm
 import xarray as xr
 
-from radon_gallery._checks import require_count
+from radon_gallery._checks import require_count, require_type
 from radon_gallery.comparison import posterior_dataset
 from radon_gallery.editions import edition
 from radon_gallery.inference import AdviFit
@@ -80,7 +81,7 @@ def estimate_elbo(
     Raises
     ------
     TypeError
-        If `draws` or `random_seed` is not a whole number.
+        If `fit` is no fit, `model` no PyMC model, or `draws` or `random_seed` no whole number.
     ValueError
         If the model is on a minibatch, has other variables than the fitted one, or `draws` or
         `random_seed` is too small.
@@ -90,6 +91,8 @@ def estimate_elbo(
     Kucukelbir et al. (2017), eq. (5) [kucukelbir2017automatic]; Blei et al. (2017), eq. (13)
     [blei2017variational].
     """
+    require_type("fit", fit, AdviFit)
+    require_type("model", model, pm.Model, NoneType)
     require_count("draws", draws, at_least=2)
     whole = fit.model if model is None else model
     if edition.has_minibatch(whole):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ import pymc as pm
 from scipy.linalg import solve_triangular
 from tqdm import tqdm
 
-from radon_gallery._checks import listed, require_choice, require_count
+from radon_gallery._checks import listed, require_choice, require_count, require_type
 from radon_gallery.editions import edition
 
 __all__ = ["METHODS", "AdviFit", "DecayingAdam", "fit_advi", "sample_nuts"]
@@ -238,7 +239,8 @@ class AdviFit:
         """Take the steps that an interrupt or a callback left out.
 
         Nothing is compiled again, and the fit ends where it would have ended without the pause,
-        number by number. `approximation` moves on; `mean`, `factor` and `losses` of this fit stay.
+        number by number, if no other fit of the same model came in between, which would have moved
+        the rows on. `approximation` moves on; `mean`, `factor` and `losses` of this fit stay.
 
         Parameters
         ----------
@@ -336,8 +338,7 @@ def fit_advi(
     Kucukelbir et al. (2017), algorithm 1 [kucukelbir2017automatic]; for the gradient of a full-rank
     fit, Roeder et al. (2017) [roeder2017sticking].
     """
-    if not isinstance(model, pm.Model):
-        raise TypeError(f"expected a PyMC model, got {type(model).__name__}.")
+    require_type("model", model, pm.Model)
     require_choice("method", method, METHODS)
     steps = _DEFAULT_STEPS[method] if steps is None else steps
     require_count("steps", steps, at_least=1 if method == "meanfield" else 2)
@@ -352,7 +353,7 @@ def fit_advi(
     return _Run(model, stages, callbacks, int(random_seed)).go_on(progressbar)
 
 
-def _require_callable(callbacks: Sequence[Callback]) -> None:
+def _require_callable(callbacks: object) -> None:
     if isinstance(callbacks, Sequence) and all(map(callable, callbacks)):
         return
     raise TypeError(f"callbacks must be callable, in a list; got {callbacks!r}.")
@@ -509,7 +510,7 @@ def sample_nuts(
     Raises
     ------
     TypeError
-        If `model` is not a PyMC model, or a count is not a whole number.
+        If `model` is not a PyMC model, `start` is no fit, or a count is not a whole number.
     ValueError
         If a count is too small, `target_accept` is not between 0 and 1, `model` is on a minibatch,
         or `start` was fitted to a model with other variables.
@@ -518,8 +519,8 @@ def sample_nuts(
     ----------
     Hoffman and Gelman (2014) [hoffman2014nuts].
     """
-    if not isinstance(model, pm.Model):
-        raise TypeError(f"expected a PyMC model, got {type(model).__name__}.")
+    require_type("model", model, pm.Model)
+    require_type("start", start, AdviFit, NoneType)
     for name, count in {"draws": draws, "tune": tune, "chains": chains}.items():
         require_count(name, count)
     require_count("random_seed", random_seed, at_least=0)
