@@ -160,6 +160,7 @@ class Bench:
         own |= {f"{each}_FLAGS": f"base_compiledir={folder}" for each in ("AESARA", "PYTENSOR")}
         own |= {f"{each}_NUM_THREADS": "1" for each in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
         own["NUMBA_CACHE_DIR"] = str(folder)
+        own["PYTHONDONTWRITEBYTECODE"] = ""  # a second process finds Python's own cache too
         own["XLA_FLAGS"] = (
             "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1 "
             f"--xla_force_host_platform_device_count={self.settings.cores}"
@@ -456,6 +457,28 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def read_published() -> dict[str, Any]:
+    """Return what the package carries, if it was measured on a machine like this."""
+    published: dict[str, Any] = json.loads(PUBLISHED.read_text())
+    if (machine := describe_machine()) != published["machine"]:
+        raise click.ClickException(
+            f"the published benchmark is of {published['machine']}, this machine is {machine}; "
+            "publish a run of everything."
+        )
+    return published
+
+
+def keep(bench: Bench, published: Mapping[str, Any]) -> None:
+    """Add what was published of the measures and peers that this run left out."""
+    measured = {(record["measure"], record["peer"]) for record in bench.records}
+    bench.records[:0] = [
+        record
+        for record in published["records"]
+        if (record["measure"], record["peer"]) not in measured
+    ]
+    bench.abouts = published["peers"] | bench.abouts
+
+
 def report(bench: Bench) -> dict[str, Any]:
     """Put together all that is written."""
     summary = summarise(bench.records)
@@ -486,12 +509,14 @@ def report(bench: Bench) -> dict[str, Any]:
 @click.option("--only", multiple=True, type=click.Choice(list(MEASURES)), help="These measures.")
 @click.option("--peer", "peers", multiple=True, type=click.Choice(list(PEERS)), help="These peers.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("build/benchmark.json"))
-@click.option("--publish", is_flag=True, help="Also write the file that the package carries.")
+@click.option("--publish", is_flag=True,
+              help="Also put it into the package's file; the rest of that stays.")  # fmt: skip
 def main(
     pythons: tuple[str, ...], quick: bool, only: tuple[str, ...], peers: tuple[str, ...],
     output: Path, publish: bool,
 ) -> None:  # fmt: skip
     """Measure the gallery and its peers side by side."""
+    published = read_published() if publish and (only or peers) else None
     given = {"pytensor": sys.executable, **dict(each.split("=", 1) for each in pythons)}
     settings = QUICK if quick else Settings()
     bench = Bench(settings, given, output.parent / "benchmark", peers or PEERS)
@@ -502,6 +527,8 @@ def main(
         bench.tell(name if quick else f"{name}; about {ahead:.0f} minutes to go")
         measure(bench)
         ahead -= minutes
+    if published:
+        keep(bench, published)
     text = json.dumps(shorten(report(bench)), indent=None, separators=(",", ":")) + "\n"
     text = text.replace("},{", "},\n{")  # one record a line, for whoever compares two runs
     output.write_text(text)

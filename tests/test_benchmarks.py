@@ -212,3 +212,34 @@ def test_the_file_has_short_numbers() -> None:
     from summary import shorten
 
     assert shorten({"a": [1.23456789, 7, None, True, "x"]}) == {"a": [1.2346, 7, None, True, "x"]}
+
+
+# --- publishing -------------------------------------------------------------------------------
+
+
+def test_a_narrow_run_leaves_the_rest_as_published(tmp_path: Path) -> None:
+    import run
+
+    bench = run.Bench(run.QUICK, {}, tmp_path, ["hand"])
+    bench.records = [step("hand", 9.0)]
+    bench.abouts = {"hand": {"python": "3.13.1"}}
+    old = [step("hand", 10.0), step("numpyro", 30.0), step("hand", 8.0, measure="scaling")]
+    about = {"python": "3.13.0"}
+    run.keep(bench, {"records": old, "peers": {"hand": about, "numpyro": about}})
+    assert bench.records == [*old[1:], step("hand", 9.0)]
+    assert bench.abouts == {"hand": {"python": "3.13.1"}, "numpyro": about}
+
+
+def test_runs_of_two_machines_are_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import run
+
+    published = tmp_path / "benchmark.json"
+    monkeypatch.setattr(run, "PUBLISHED", published)
+    machine = run.describe_machine()
+    published.write_text(json.dumps({"machine": machine}))
+    assert run.read_published() == {"machine": machine}
+    published.write_text(json.dumps({"machine": machine | {"cores": 4096}}))
+    with pytest.raises(run.click.ClickException, match=r"'cores': 4096.*publish a run of every"):
+        run.read_published()

@@ -10,11 +10,8 @@ from pymc_model import build_model, gaussian_of, keep_start
 from tqdm import tqdm
 from worker import Array, Data, Peer, forget_peak, peak_mib, serve
 
-from radon_gallery._exact_quadrature import integrate
-from radon_gallery._exact_rule import build_rule
 from radon_gallery.data import Survey
 from radon_gallery.editions import NAME, edition
-from radon_gallery.exact import exact_posterior
 from radon_gallery.inference import _DEFAULTS, _Run, _Stage, fit_advi
 
 IMPORTED = time.perf_counter()
@@ -62,6 +59,10 @@ def first_loss(case: str, data: str, batch: int) -> dict[str, Any]:
 
 def exact(data: str, draws: int) -> dict[str, Any]:
     """Integrate the posterior, then once more with twice the nodes in each dimension."""
+    from radon_gallery._exact_quadrature import integrate  # here, for a fit does not need them
+    from radon_gallery._exact_rule import build_rule
+    from radon_gallery.exact import exact_posterior
+
     log_radon, floor, county_idx, n_county = Data.load(data)
     survey = Survey(log_radon, floor, county_idx, tuple(map(str, range(n_county))))
     before = forget_peak()

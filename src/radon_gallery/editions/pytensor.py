@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import arviz as az
 import numpy as np
 import numpy.typing as npt
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import xarray as xr
-from arviz_stats.base import array_stats
+from arviz_base import dict_to_dataset
 from pymc.data import MinibatchOp
 from pymc.pytensorf import collect_default_updates, reseed_rngs
 from pytensor.compile.mode import Mode
@@ -409,6 +408,8 @@ def smooth_weights(
     log_weights: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], float]:
     """Return log weights, Pareto smoothed and normalised, and the shape k of their tail."""
+    from arviz_stats.base import array_stats  # seconds, which a fit alone need not spend
+
     smoothed, k = array_stats.psislw(-log_weights)  # it takes the logarithms of their inverses
     return np.asarray(smoothed), float(k)
 
@@ -434,7 +435,7 @@ def transform_draws(model: pm.Model, draws: npt.NDArray[np.float64]) -> xr.DataT
     }
     used = {dim for of_name in dims.values() for dim in of_name}
     coords = {dim: list(labels) for dim, labels in model.coords.items() if dim in used}
-    return inference_data({"posterior": az.dict_to_dataset(posterior, coords=coords, dims=dims)})
+    return inference_data({"posterior": dict_to_dataset(posterior, coords=coords, dims=dims)})
 
 
 # --- NUTS -------------------------------------------------------------------------------------
