@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import pymc as pm
 import pytest
 from scipy import special, stats
 
+from radon_gallery import editions
 from radon_gallery.data import Rows, Survey, simulate_survey
 from radon_gallery.editions import edition
 from radon_gallery.exact import log_joint
@@ -360,3 +362,13 @@ def test_the_exact_answer_integrates_this_very_model(survey, kind, priors):
 
 def start(model: pm.Model) -> list[npt.NDArray[np.float64]]:
     return list(model.initial_point().values())
+
+
+def test_a_minibatch_model_can_be_in_single_precision(minnesota):
+    """Nothing in the graph is of another precision than the engine's, which PyMC would refuse."""
+    engine = import_module(editions.NAME.lower())
+    with engine.config.change_flags(floatX="float32"):
+        rows = build_minibatch(minnesota.rows, 10, random_seed=1)
+        model = hierarchical_model(rows, minnesota.coords, total_size=minnesota.n_obs)
+        assert [vector.dtype for vector in rows] == ["float32", "int64", "int64"]
+        assert {values.dtype.name for values in model.initial_point().values()} == {"float32"}

@@ -175,13 +175,13 @@ def hierarchical_model(
 
 
 def _effect(name: str, prior: NormalPrior, dims: str | None = None) -> Any:
-    return pm.Normal(name, mu=prior.mean, sigma=np.float64(prior.sd), dims=dims)
+    return pm.Normal(name, mu=prior.mean, sigma=edition.in_float_x(float(prior.sd)), dims=dims)
 
 
 def _scale(name: str, prior: ScalePrior) -> Any:
     if isinstance(prior, HalfNormalPrior):
-        return pm.HalfNormal(name, sigma=np.float64(prior.sd))
-    return pm.Uniform(name, lower=0.0, upper=np.float64(prior.upper))
+        return pm.HalfNormal(name, sigma=edition.in_float_x(float(prior.sd)))
+    return pm.Uniform(name, lower=0.0, upper=edition.in_float_x(float(prior.upper)))
 
 
 def _county_effects(name: str, *, mean: Any, sd: Any, centred: bool) -> Any:

@@ -21,7 +21,7 @@ from aesara.gradient import disconnected_grad
 from aesara.graph.basic import ancestors, io_toposort
 from aesara.link.vm import VMLinker
 from aesara.sandbox.rng_mrg import MRG_RandomStream, mrg_uniform_base
-from aesara.scalar.basic import convert_to_float64
+from aesara.scalar.basic import convert_to_float32, convert_to_float64
 from aesara.tensor.elemwise import Elemwise
 from aesara.tensor.slinalg import solve_triangular
 
@@ -29,6 +29,7 @@ __all__ = [
     "AdviLoop",
     "draw_batches",
     "has_minibatch",
+    "in_float_x",
     "inference_data",
     "is_symbolic",
     "largest_value",
@@ -47,6 +48,15 @@ __all__ = [
 def is_symbolic(values: object) -> bool:
     """Tell whether `values` is a symbolic tensor rather than data."""
     return isinstance(values, at.TensorVariable)
+
+
+def in_float_x(values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return floats in the engine's precision, and whole numbers as they are.
+
+    A plain float may become single precision within a double-precision graph, and the reverse.
+    """
+    array = np.asarray(values)
+    return array.astype(aesara.config.floatX) if array.dtype.kind == "f" else array
 
 
 def n_rows(tensor: Any) -> int:
@@ -71,14 +81,13 @@ def minibatch_tensors(
     # throughout, because a float32 uniform cannot tell more than 2**24 rows apart.
     uniform = _stream(random_seed).uniform(size=(batch_size,), dtype="float64")
     idx = at.cast(at.floor(uniform * len(arrays[0])), "int64")
-    return tuple(_observable(aesara.shared(array)[idx]) for array in arrays)
+    return tuple(_observable(aesara.shared(in_float_x(array))[idx]) for array in arrays)
 
 
 def _observable(tensor: at.TensorVariable) -> at.TensorVariable:
     """Return `tensor` in the one form of a graph that PyMC 4 takes as observed: a cast."""
-    if tensor.dtype == "float64":
-        return Elemwise(convert_to_float64)(tensor)
-    return tensor
+    casts = {"float64": convert_to_float64, "float32": convert_to_float32}
+    return Elemwise(casts[tensor.dtype])(tensor) if tensor.dtype in casts else tensor
 
 
 def _stream(random_seed: int) -> MRG_RandomStream:

@@ -33,6 +33,7 @@ __all__ = [
     "AdviLoop",
     "draw_batches",
     "has_minibatch",
+    "in_float_x",
     "inference_data",
     "is_symbolic",
     "largest_value",
@@ -55,6 +56,15 @@ _UNCOMPILED = Mode(linker="py", optimizer="fast_run").excluding("fusion", "BlasO
 def is_symbolic(values: object) -> bool:
     """Tell whether `values` is a symbolic tensor rather than data."""
     return isinstance(values, pt.TensorVariable)
+
+
+def in_float_x(values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return floats in the engine's precision, and whole numbers as they are.
+
+    A plain float may become single precision within a double-precision graph, and the reverse.
+    """
+    array = np.asarray(values)
+    return array.astype(pytensor.config.floatX) if array.dtype.kind == "f" else array
 
 
 def n_rows(tensor: Any) -> int:
@@ -80,7 +90,7 @@ def minibatch_tensors(
     Rows are drawn with replacement, anew each time a compiled function runs.
     """
     # Shared, because Numba would compile the numbers of a constant into the code.
-    shared = [pytensor.shared(array, shape=array.shape) for array in arrays]
+    shared = [pytensor.shared(in_float_x(array), shape=array.shape) for array in arrays]
     tensors = tuple(pm.Minibatch(*shared, batch_size=batch_size))
     for state in _row_states(tensors):
         state.set_value(_generator(random_seed))
