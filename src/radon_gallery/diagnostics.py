@@ -281,13 +281,13 @@ class AverageIterates:
         self.every = every
         self.history: list[tuple[int, float, float]] = []
         self._iterates: list[list[FloatArray]] = []
-        self._seen = 0
+        self._approximation: Any = None
 
     def __call__(self, approximation: Any, _losses: FloatArray, step: int) -> None:
         """Record the iterate; raise StopIteration when the iterates have settled."""
-        if self._seen and step <= self._seen:  # another fit has begun
+        if approximation is not self._approximation:  # another fit has begun
             self.history, self._iterates = [], []
-        self._seen = step
+        self._approximation = approximation
         parameters = approximation.params
         self._iterates.append([parameter.get_value() for parameter in parameters])
         kept = len(self._iterates) // 2
