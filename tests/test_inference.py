@@ -354,6 +354,19 @@ def test_an_interrupt_while_the_second_loop_compiles_keeps_the_first(line, monke
     np.testing.assert_array_equal(fit.factor, whole.factor)
 
 
+def test_after_an_error_in_a_callback_a_fit_goes_on_from_where_it_came(toy):
+    def fail(approximation, losses, step):
+        raise StopIteration if step == 100 else RuntimeError("out of ink")
+
+    whole = fit_advi(toy.full, steps=400, random_seed=1, **QUIET)
+    early = fit_advi(toy.full, steps=400, callbacks=[fail], random_seed=1, **QUIET)
+    with pytest.raises(RuntimeError, match="out of ink"):
+        early.resume(progressbar=False)
+    fit = early.resume(callbacks=[], progressbar=False)
+    np.testing.assert_array_equal(fit.losses, whole.losses)
+    np.testing.assert_array_equal(fit.mean, whole.mean)
+
+
 def test_only_the_newest_unfinished_fit_goes_on(toy):
     stop = lambda approximation, losses, step: next(iter(()))  # noqa: E731
     early = fit_advi(toy.full, steps=200, callbacks=[stop], random_seed=1, **QUIET)

@@ -242,7 +242,8 @@ class AdviFit:
         Nothing is compiled again, and the fit ends where it would have ended without the pause,
         number by number, if no other fit came in between that reads the same minibatch, which would
         have moved the rows on. `approximation` moves on; `mean`, `factor` and `losses` of this fit
-        stay.
+        stay. Should `resume` fail, as by an error in a callback, it can be called again, and goes
+        on after the steps that were taken.
 
         Parameters
         ----------
@@ -267,7 +268,7 @@ class AdviFit:
         """
         if callbacks is not None:
             _require_callable(callbacks)
-        if self._run is None or self._run.taken != self.steps:
+        if self._run is None or self._run.newest is not self:
             raise ValueError(
                 "this fit cannot go on, for it was not made by fit_advi or was resumed before; "
                 "resume the newest fit."
@@ -406,6 +407,7 @@ class _Run:
         self.model, self.callbacks, self.random_seed = model, callbacks, random_seed
         self.steps = stages[-1].end
         self.taken = 0
+        self.newest: AdviFit | None = None  # what the last pause or the end returned
         self._stages = list(stages)  # the present one and those to come
         self._losses: list[FloatArray] = []
         self._seconds = self._compile_seconds = 0.0
@@ -437,7 +439,7 @@ class _Run:
                 if not all(np.isfinite(values).all() for values in self._loop.gaussian()):
                     raise FloatingPointError(_tell_nan(self._loop, self.taken))
         mean, factor = self._loop.gaussian()
-        return AdviFit(
+        self.newest = AdviFit(
             approximation=self._loop.approximation,
             model=self.model,
             mean=mean,
@@ -449,6 +451,7 @@ class _Run:
             random_seed=self.random_seed,
             _run=self,
         )
+        return self.newest
 
     def _compile(self, stage: _Stage, start: tuple[FloatArray, FloatArray] | None) -> None:
         ours = isinstance(stage.optimiser, DecayingAdam)
