@@ -129,6 +129,12 @@ def test_k_needs_a_hundred_draws():
         pareto_k(Elbo(np.zeros(99)))
 
 
+@pytest.mark.parametrize("function", [pareto_k, pareto_k_error, smooth_weights])
+def test_k_is_of_an_estimate(function):
+    with pytest.raises(TypeError, match="elbo must be of type Elbo, got ndarray"):
+        function(np.zeros(200))
+
+
 def test_the_error_of_k_is_that_of_repeated_estimates():
     rng = np.random.default_rng(8927)
     elbos = [Elbo(0.5 * rng.standard_normal(4000) ** 2 * 0.9) for _ in range(200)]

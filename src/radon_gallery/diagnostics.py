@@ -125,6 +125,8 @@ def pareto_k(elbo: Elbo) -> float:
 
     Raises
     ------
+    TypeError
+        If `elbo` is no estimate.
     ValueError
         If there are fewer than 100 draws.
 
@@ -153,6 +155,8 @@ def smooth_weights(elbo: Elbo) -> FloatArray:
 
     Raises
     ------
+    TypeError
+        If `elbo` is no estimate.
     ValueError
         If there are fewer than 100 draws.
 
@@ -164,6 +168,7 @@ def smooth_weights(elbo: Elbo) -> FloatArray:
 
 
 def _smooth(elbo: Elbo) -> tuple[FloatArray, float]:
+    require_type("elbo", elbo, Elbo)
     n_draws = len(elbo.log_weights)
     if n_draws < 100:
         raise ValueError(f"k needs at least 100 draws, got {n_draws}; give estimate_elbo more.")
@@ -188,6 +193,8 @@ def pareto_k_error(elbo: Elbo) -> float:
 
     Raises
     ------
+    TypeError
+        If `elbo` is no estimate.
     ValueError
         If there are fewer than 100 draws.
 
@@ -196,9 +203,9 @@ def pareto_k_error(elbo: Elbo) -> float:
     Hosking and Wallis (1987), section 3 [hosking1987parameter]; Vehtari et al. (2024), for the
     tail's size [vehtari2024pareto].
     """
-    n_draws = len(elbo.log_weights)
+    k, n_draws = pareto_k(elbo), len(elbo.log_weights)
     n_tail = np.ceil(min(0.2 * n_draws, 3 * np.sqrt(n_draws)))
-    return float((1 + max(pareto_k(elbo), -0.5)) / np.sqrt(n_tail))
+    return float((1 + max(k, -0.5)) / np.sqrt(n_tail))
 
 
 def stack_runs(runs: Sequence[Any]) -> xr.Dataset:
