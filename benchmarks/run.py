@@ -196,9 +196,10 @@ class Bench:
             for name, worker in running.items():
                 if name not in self.abouts:
                     about = worker.ask("describe")
-                    self.abouts[name] = about | (
-                        {"notes": own} if (own := PEERS[name].notes) else {}
-                    )
+                    if "error" not in about:  # else it has no results to describe either
+                        self.abouts[name] = about | (
+                            {"notes": own} if (own := PEERS[name].notes) else {}
+                        )
             yield running
         finally:
             for worker in running.values():
@@ -304,7 +305,7 @@ class Bench:
             for name in rotate(list(close), number):
                 answer = self._fit(left[name], case, budget)
                 found[name].append(answer)
-                if answer.get("gap", -np.inf) < -self.settings.within:
+                if not answer.get("gap", -np.inf) >= -self.settings.within:  # NaN falls short too
                     del close[name]
         for name, answers in found.items():
             for number, answer in enumerate(answers):
@@ -381,8 +382,9 @@ class Bench:
                 )
                 for name in done:
                     answer = workers[name].ask("memory")
-                    growth = answer["peak_mib"] - answer["base_mib"]
-                    answer |= {"growth_mib": growth, "over_data_mib": growth - held}
+                    if "error" not in answer:
+                        growth = answer["peak_mib"] - answer["base_mib"]
+                        answer |= {"growth_mib": growth, "over_data_mib": growth - held}
                     self.note("scaling", name, "centred", answer, rows=rows, data_mib=held)
                 if rows == self.settings.rows[-1] and REFERENCE in names:
                     # Right beside the largest, what its step is to be compared with.
@@ -404,11 +406,12 @@ class Bench:
                 started = time.perf_counter()
                 worker = Worker(name, self, **flags)
                 answer = worker.ask("first_loss", case="centred", data=data, batch=BATCH)
-                answer["seconds"] = time.perf_counter() - started
+                seconds = time.perf_counter() - started
                 worker.close()
                 case = "warm" if number else "cold"
+                answer |= {} if "error" in answer else {"seconds": seconds}
                 self.note("second process", name, case, answer, round=max(0, number - 1))
-                self.tell(f"second process, {case}: {answer['seconds']:.1f} s")
+                self.tell(f"second process, {case}: {seconds:.1f} s")
 
     def measure_exact(self) -> None:
         """Time the exact answer, refine it, and draw from it."""
@@ -516,6 +519,8 @@ def main(
     output: Path, publish: bool,
 ) -> None:  # fmt: skip
     """Measure the gallery and its peers side by side."""
+    if quick and publish:
+        raise click.UsageError("the numbers of a quick run mean little; publish one without it.")
     published = read_published() if publish and (only or peers) else None
     given = {"pytensor": sys.executable, **dict(each.split("=", 1) for each in pythons)}
     settings = QUICK if quick else Settings()
