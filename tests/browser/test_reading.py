@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import BrowserContext, Locator, Page, expect
@@ -44,6 +45,15 @@ def find(tab: Page, address: str, words: str) -> list[str]:
     expect(tab.locator("#search-results")).to_contain_text("Search finished")
     links = tab.locator("#search-results ul.search li > a")
     return [link.get_attribute("href") or "" for link in links.all()]
+
+
+def test_next_and_previous_lead_through_all_pages(tab: Page, address: str, site: Path) -> None:
+    names = list(read_titles(site))
+    tab.goto(address + FIRST)
+    for link, way in (("right-next", names[1:]), ("left-prev", names[-2::-1])):
+        for name in way:
+            tab.locator(f".prev-next-area a.{link}").click()
+            expect(tab).to_have_url(f"{address}examples/{name}")
 
 
 def test_search_finds_each_page_by_its_title(
@@ -169,6 +179,11 @@ def test_copied_commands_have_no_prompts_and_no_outputs(
     ]
 
 
+def read_kinds(cell: Any) -> set[str]:
+    """Return the kinds of output of a notebook's cell."""
+    return {kind for output in cell.outputs for kind in output.get("data", {})}
+
+
 def test_each_page_can_be_taken_away(tab: Page, server: str, site: Path) -> None:
     for name in read_titles(site):
         tab.goto(f"{server}examples/{name}")
@@ -178,8 +193,11 @@ def test_each_page_can_be_taken_away(tab: Page, server: str, site: Path) -> None
             links.first.click()
         stem = Path(name).stem
         assert download.value.suggested_filename == f"{stem}.ipynb"
-        taken = Path(download.value.path()).read_bytes()
-        assert taken == (site / "examples" / f"{stem}.ipynb").read_bytes()
+        notebook = nbformat.read(download.value.path(), as_version=4)
+        nbformat.validate(notebook)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in code)
+        assert "image/png" in {kind for cell in code for kind in read_kinds(cell)}
 
 
 @pytest.mark.parametrize("page", ["index.html", FIRST, "api/data.html"])
