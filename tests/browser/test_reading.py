@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 FIRST = "examples/01_the_radon_survey.html"
 COPY = "button.copybtn"
@@ -105,7 +105,7 @@ def test_filter_by_keyboard(tab: Page, seen: Any, server: str) -> None:
     assert seen.complaints == []
 
 
-def test_without_scripts_every_card_is_there(browser: Any, server: str, site: Path) -> None:
+def test_without_scripts_every_card_is_there(browser: Browser, server: str, site: Path) -> None:
     with browser.new_context(java_script_enabled=False) as context:
         tab = context.new_page()
         tab.goto(server)
@@ -122,6 +122,29 @@ def test_address_that_does_not_exist_leads_to_the_start(tab: Page, seen: Any, se
     expect(tab).to_have_url(f"{server}index.html")
     assert seen.outside(server) == []
     assert not any("Content Security Policy" in complaint for complaint in seen.complaints)
+
+
+def test_on_paper_are_the_text_and_every_figure_in_the_light_theme(
+    browser: Browser, address: str
+) -> None:
+    with browser.new_context(color_scheme="dark") as context:
+        tab = context.new_page()
+        tab.goto(address + FIRST)
+        expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
+        shown = tab.locator("article figure:has(img)").count()
+        assert shown > 3
+        # Images far down are loaded late; on paper there is no later.
+        assert tab.pdf().count(b"/Subtype /Image") == shown
+        expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
+
+        tab.emulate_media(media="print")
+        tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+        expect(tab.locator("article img.on-dark:visible")).to_have_count(0)
+        expect(tab.locator("article img.on-light:visible")).to_have_count(shown)
+        expect(tab.locator("nav:visible, button:visible, summary:visible")).to_have_count(0)
+        expect(tab.locator("article h1:visible, .bd-footer .run:visible")).to_have_count(2)
+        tab.evaluate("dispatchEvent(new Event('afterprint'))")
+        expect(tab.locator("article img.on-light:visible")).to_have_count(0)
 
 
 @pytest.fixture
