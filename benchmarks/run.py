@@ -426,12 +426,12 @@ class Bench:
 
 #: The measures in their order, and about how many minutes each takes on two quiet cores.
 MEASURES: dict[str, tuple[Callable[[Bench], None], float]] = {
-    "exact": (Bench.measure_exact, 0.5),
-    "second process": (Bench.measure_second_process, 1.5),
-    "advi step": (Bench.measure_steps, 6),
-    "advi accuracy": (Bench.measure_accuracy, 5),
-    "scaling": (Bench.measure_scaling, 4),
-    "nuts": (Bench.measure_nuts, 8),
+    "exact": (Bench.measure_exact, 1),
+    "second process": (Bench.measure_second_process, 2),
+    "advi step": (Bench.measure_steps, 13),
+    "advi accuracy": (Bench.measure_accuracy, 10),
+    "scaling": (Bench.measure_scaling, 8),
+    "nuts": (Bench.measure_nuts, 11),
 }
 
 #: The lock of each environment.
@@ -473,6 +473,12 @@ def read_published() -> dict[str, Any]:
 
 def keep(bench: Bench, published: Mapping[str, Any]) -> None:
     """Add what was published of the measures and peers that this run left out."""
+    for name in bench.abouts.keys() & published["peers"].keys():
+        now, then = (each[name]["versions"] for each in (bench.abouts, published["peers"]))
+        if now != then:
+            raise click.ClickException(
+                f"{name} was published with {then} and has {now}; publish a run of everything."
+            )
     measured = {(record["measure"], record["peer"]) for record in bench.records}
     bench.records[:0] = [
         record
@@ -491,7 +497,6 @@ def report(bench: Bench) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "measured": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "minutes": (time.perf_counter() - bench.started) / 60,
         "machine": describe_machine(),
         "peers": {
             name: {"title": peer.title, **bench.abouts[name]}
@@ -532,14 +537,19 @@ def main(
         bench.tell(name if quick else f"{name}; about {ahead:.0f} minutes to go")
         measure(bench)
         ahead -= minutes
-    if published:
-        keep(bench, published)
+    write(bench, output)
+    if publish:
+        if published:
+            keep(bench, published)
+        write(bench, PUBLISHED)
+
+
+def write(bench: Bench, path: Path) -> None:
+    """Write what was measured to a file."""
     text = json.dumps(shorten(report(bench)), indent=None, separators=(",", ":")) + "\n"
     text = text.replace("},{", "},\n{")  # one record a line, for whoever compares two runs
-    output.write_text(text)
-    if publish:
-        PUBLISHED.write_text(text)
-    bench.tell(f"written: {output}, {len(text) / 1000:.0f} kB")
+    path.write_text(text)
+    bench.tell(f"written: {path}, {len(text) / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -249,12 +249,16 @@ def test_a_narrow_run_leaves_the_rest_as_published(tmp_path: Path) -> None:
 
     bench = run.Bench(run.QUICK, {}, tmp_path, ["hand"])
     bench.records = [step("hand", 9.0)]
-    bench.abouts = {"hand": {"python": "3.13.1"}}
+    bench.abouts = {"hand": {"versions": {"numba": "1.0"}, "python": "3.13.1"}}
     old = [step("hand", 10.0), step("numpyro", 30.0), step("hand", 8.0, measure="scaling")]
-    about = {"python": "3.13.0"}
-    run.keep(bench, {"records": old, "peers": {"hand": about, "numpyro": about}})
+    about = {"versions": {"numba": "1.0"}, "python": "3.13.0"}
+    published = {"records": old, "peers": {"hand": about, "numpyro": about}}
+    run.keep(bench, published)
     assert bench.records == [*old[1:], step("hand", 9.0)]
-    assert bench.abouts == {"hand": {"python": "3.13.1"}, "numpyro": about}
+    assert bench.abouts == {"hand": about | {"python": "3.13.1"}, "numpyro": about}
+    bench.abouts["hand"] = {"versions": {"numba": "1.1"}}
+    with pytest.raises(run.click.ClickException, match=r"hand was published with .*'1.0'.* has"):
+        run.keep(bench, published)
 
 
 def test_a_quick_run_is_not_published() -> None:
