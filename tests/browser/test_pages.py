@@ -96,6 +96,12 @@ def test_links_lead_to_what_is_there(site: Path, page_path: str) -> None:
     assert broken == []
 
 
+def test_figures_are_sharp_on_dense_screens(site: Path, page_path: str) -> None:
+    for image in read_html(site / page_path).select("article img[width][src$='.png']"):
+        header = ((site / page_path).parent / image["src"]).read_bytes()[:24]
+        assert int.from_bytes(header[16:20], "big") >= 2 * int(image["width"]), image["src"]
+
+
 def test_images_have_text_in_their_stead(site: Path, page_path: str) -> None:
     for image in read_html(site / page_path).select("article img"):
         alt = image.get("alt", "")
