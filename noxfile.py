@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -191,7 +192,11 @@ def site(session: nox.Session) -> None:
     missing = [edition for edition in both if not has_python(edition.python)]
     if missing:
         session.error("\n".join(NO_PYTHON.format(edition) for edition in missing))
-    session.run(sys.executable, "-m", "nox", "-s", "docs", "docs_pytensor", external=True)
+    address = os.environ.get("RADON_GALLERY_URL", "").rstrip("/")
+    for name, below in (("docs", ""), ("docs_pytensor", "/pytensor")):
+        # Previews of pages need the full address that they will have in the joined site.
+        env = {"RADON_GALLERY_URL": f"{address}{below}/"} if address else {}
+        session.run(sys.executable, "-m", "nox", "-s", name, env=env, external=True)
     join_sites(session)
     session.log("The site is built. Open build/site/index.html in a browser.")
 

@@ -196,9 +196,10 @@ class Bench:
             for name, worker in running.items():
                 if name not in self.abouts:
                     about = worker.ask("describe")
-                    self.abouts[name] = about | (
-                        {"notes": own} if (own := PEERS[name].notes) else {}
-                    )
+                    if "error" not in about:  # else it has no results to describe either
+                        self.abouts[name] = about | (
+                            {"notes": own} if (own := PEERS[name].notes) else {}
+                        )
             yield running
         finally:
             for worker in running.values():
@@ -304,7 +305,7 @@ class Bench:
             for name in rotate(list(close), number):
                 answer = self._fit(left[name], case, budget)
                 found[name].append(answer)
-                if answer.get("gap", -np.inf) < -self.settings.within:
+                if not answer.get("gap", -np.inf) >= -self.settings.within:  # NaN falls short too
                     del close[name]
         for name, answers in found.items():
             for number, answer in enumerate(answers):
@@ -381,8 +382,9 @@ class Bench:
                 )
                 for name in done:
                     answer = workers[name].ask("memory")
-                    growth = answer["peak_mib"] - answer["base_mib"]
-                    answer |= {"growth_mib": growth, "over_data_mib": growth - held}
+                    if "error" not in answer:
+                        growth = answer["peak_mib"] - answer["base_mib"]
+                        answer |= {"growth_mib": growth, "over_data_mib": growth - held}
                     self.note("scaling", name, "centred", answer, rows=rows, data_mib=held)
                 if rows == self.settings.rows[-1] and REFERENCE in names:
                     # Right beside the largest, what its step is to be compared with.
@@ -404,11 +406,12 @@ class Bench:
                 started = time.perf_counter()
                 worker = Worker(name, self, **flags)
                 answer = worker.ask("first_loss", case="centred", data=data, batch=BATCH)
-                answer["seconds"] = time.perf_counter() - started
+                seconds = time.perf_counter() - started
                 worker.close()
                 case = "warm" if number else "cold"
+                answer |= {} if "error" in answer else {"seconds": seconds}
                 self.note("second process", name, case, answer, round=max(0, number - 1))
-                self.tell(f"second process, {case}: {answer['seconds']:.1f} s")
+                self.tell(f"second process, {case}: {seconds:.1f} s")
 
     def measure_exact(self) -> None:
         """Time the exact answer, refine it, and draw from it."""
@@ -423,12 +426,12 @@ class Bench:
 
 #: The measures in their order, and about how many minutes each takes on two quiet cores.
 MEASURES: dict[str, tuple[Callable[[Bench], None], float]] = {
-    "exact": (Bench.measure_exact, 0.5),
-    "second process": (Bench.measure_second_process, 1.5),
-    "advi step": (Bench.measure_steps, 6),
-    "advi accuracy": (Bench.measure_accuracy, 5),
-    "scaling": (Bench.measure_scaling, 4),
-    "nuts": (Bench.measure_nuts, 8),
+    "exact": (Bench.measure_exact, 1),
+    "second process": (Bench.measure_second_process, 2),
+    "advi step": (Bench.measure_steps, 13),
+    "advi accuracy": (Bench.measure_accuracy, 10),
+    "scaling": (Bench.measure_scaling, 8),
+    "nuts": (Bench.measure_nuts, 11),
 }
 
 #: The lock of each environment.
@@ -470,6 +473,12 @@ def read_published() -> dict[str, Any]:
 
 def keep(bench: Bench, published: Mapping[str, Any]) -> None:
     """Add what was published of the measures and peers that this run left out."""
+    for name in bench.abouts.keys() & published["peers"].keys():
+        now, then = (each[name]["versions"] for each in (bench.abouts, published["peers"]))
+        if now != then:
+            raise click.ClickException(
+                f"{name} was published with {then} and has {now}; publish a run of everything."
+            )
     measured = {(record["measure"], record["peer"]) for record in bench.records}
     bench.records[:0] = [
         record
@@ -488,7 +497,6 @@ def report(bench: Bench) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "measured": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "minutes": (time.perf_counter() - bench.started) / 60,
         "machine": describe_machine(),
         "peers": {
             name: {"title": peer.title, **bench.abouts[name]}
@@ -516,6 +524,8 @@ def main(
     output: Path, publish: bool,
 ) -> None:  # fmt: skip
     """Measure the gallery and its peers side by side."""
+    if quick and publish:
+        raise click.UsageError("the numbers of a quick run mean little; publish one without it.")
     published = read_published() if publish and (only or peers) else None
     given = {"pytensor": sys.executable, **dict(each.split("=", 1) for each in pythons)}
     settings = QUICK if quick else Settings()
@@ -527,14 +537,19 @@ def main(
         bench.tell(name if quick else f"{name}; about {ahead:.0f} minutes to go")
         measure(bench)
         ahead -= minutes
-    if published:
-        keep(bench, published)
+    write(bench, output)
+    if publish:
+        if published:
+            keep(bench, published)
+        write(bench, PUBLISHED)
+
+
+def write(bench: Bench, path: Path) -> None:
+    """Write what was measured to a file."""
     text = json.dumps(shorten(report(bench)), indent=None, separators=(",", ":")) + "\n"
     text = text.replace("},{", "},\n{")  # one record a line, for whoever compares two runs
-    output.write_text(text)
-    if publish:
-        PUBLISHED.write_text(text)
-    bench.tell(f"written: {output}, {len(text) / 1000:.0f} kB")
+    path.write_text(text)
+    bench.tell(f"written: {path}, {len(text) / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Fitter(Protocol):
     def run(self, steps: int) -> None:
         """Take steps from where it stands; what is timed."""
 
-    def fit(self, steps: int, seed: int) -> None:
+    def fit(self, steps: int) -> None:
         """Go back to the start and take all steps with a falling rate; what is timed."""
 
     def gaussian(self) -> dict[str, tuple[Array, Array]]:

@@ -104,6 +104,7 @@ mathjax_path, mathjax3_config = gallery.vendor_mathjax(BUILD / "vendor")
 explorer_vega = explorer.vendor_vega(BUILD / "vendor")
 ogp_site_url = os.environ.get("RADON_GALLERY_URL", "")
 ogp_social_cards = {"enable": False}
+ogp_custom_meta_tags = ('<meta name="twitter:card" content="summary_large_image" />',)
 
 html_theme = "pydata_sphinx_theme"
 html_title = project

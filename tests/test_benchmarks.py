@@ -143,6 +143,33 @@ def test_the_exact_answer_is_timed_and_refined(data: str) -> None:
     assert 0 < found["mean_change"] < 1e-3
 
 
+@pytest.mark.parametrize("fatal", ["describe", "memory", "first_loss"])
+def test_a_worker_that_ends_leaves_errors_and_no_numbers(
+    fatal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import run
+
+    class Worker:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            self.ended = False
+
+        def ask(self, do: str, **_: Any) -> dict[str, Any]:
+            self.ended |= do == fatal
+            return {"error": "the worker ended"} if self.ended else {"microseconds": 20.0}
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(run, "Worker", Worker)
+    settings = run.QUICK._replace(rows=(1000,))
+    bench = run.Bench(settings, {"pytensor": "python"}, tmp_path, ["gallery-pytensor"])
+    (bench.measure_second_process if fatal == "first_loss" else bench.measure_scaling)()
+    failed = [record for record in bench.records if "error" in record]
+    assert failed
+    assert not {"seconds", "growth_mib", "microseconds"} & set().union(*failed)
+    assert not any("error" in about for about in bench.abouts.values())
+
+
 # --- summary ----------------------------------------------------------------------------------
 
 
@@ -222,12 +249,27 @@ def test_a_narrow_run_leaves_the_rest_as_published(tmp_path: Path) -> None:
 
     bench = run.Bench(run.QUICK, {}, tmp_path, ["hand"])
     bench.records = [step("hand", 9.0)]
-    bench.abouts = {"hand": {"python": "3.13.1"}}
+    bench.abouts = {"hand": {"versions": {"numba": "1.0"}, "python": "3.13.1"}}
     old = [step("hand", 10.0), step("numpyro", 30.0), step("hand", 8.0, measure="scaling")]
-    about = {"python": "3.13.0"}
-    run.keep(bench, {"records": old, "peers": {"hand": about, "numpyro": about}})
+    about = {"versions": {"numba": "1.0"}, "python": "3.13.0"}
+    published = {"records": old, "peers": {"hand": about, "numpyro": about}}
+    run.keep(bench, published)
     assert bench.records == [*old[1:], step("hand", 9.0)]
-    assert bench.abouts == {"hand": {"python": "3.13.1"}, "numpyro": about}
+    assert bench.abouts == {"hand": about | {"python": "3.13.1"}, "numpyro": about}
+    bench.abouts["hand"] = {"versions": {"numba": "1.1"}}
+    with pytest.raises(run.click.ClickException, match=r"hand was published with .*'1.0'.* has"):
+        run.keep(bench, published)
+
+
+def test_a_quick_run_is_not_published() -> None:
+    import run
+    from click.testing import CliRunner
+
+    before = run.PUBLISHED.read_bytes()
+    ended = CliRunner().invoke(run.main, ["--quick", "--publish"])
+    assert ended.exit_code == 2
+    assert "the numbers of a quick run mean little" in ended.output
+    assert run.PUBLISHED.read_bytes() == before
 
 
 def test_runs_of_two_machines_are_not_mixed(

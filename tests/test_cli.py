@@ -161,6 +161,7 @@ def test_the_doctor_compares_versions(wanted: str, finding: str, remedy: str | N
         assert str(part).startswith("A part: ready")
     else:
         (told,) = part.remedies
+        assert sys.executable in told
         assert told.endswith(f"-m pip install {remedy}")
         assert str(part).startswith("A part: not ready")
 

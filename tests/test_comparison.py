@@ -217,6 +217,13 @@ def test_counties_are_matched_by_name(answer):
     )
 
 
+def test_only_an_error_table_is_summarised():
+    with pytest.raises(TypeError, match="errors must be of type DataFrame, got int"):
+        summarise_error(3)
+    with pytest.raises(ValueError, match="from compare_with_exact; .* lacks 'bias', 'bias_error'"):
+        summarise_error(pd.DataFrame({"mean": [1.0], "sd_ratio": [1.0], "wasserstein": [0.1]}))
+
+
 def test_other_counties_are_refused(answer):
     draws = answer.sample(10, random_seed=1)
     draws = draws.assign_coords(county=[f"other {number}" for number in range(4)])

@@ -129,6 +129,12 @@ def test_k_needs_a_hundred_draws():
         pareto_k(Elbo(np.zeros(99)))
 
 
+@pytest.mark.parametrize("function", [pareto_k, pareto_k_error, smooth_weights])
+def test_k_is_of_an_estimate(function):
+    with pytest.raises(TypeError, match="elbo must be of type Elbo, got ndarray"):
+        function(np.zeros(200))
+
+
 def test_the_error_of_k_is_that_of_repeated_estimates():
     rng = np.random.default_rng(8927)
     elbos = [Elbo(0.5 * rng.standard_normal(4000) ** 2 * 0.9) for _ in range(200)]
@@ -197,7 +203,9 @@ class Parameter:
         self.value = value
 
 
-def feed(rule: AverageIterates, values: np.ndarray) -> tuple[int | None, np.ndarray]:
+def feed(
+    rule: AverageIterates, values: np.ndarray, first: int = 0
+) -> tuple[int | None, np.ndarray]:
     """Give the rule one iterate after another; return where it stopped and what it left."""
     mean, spread = Parameter(), Parameter()
     approximation = SimpleNamespace(
@@ -207,7 +215,7 @@ def feed(rule: AverageIterates, values: np.ndarray) -> tuple[int | None, np.ndar
         mean.value = np.array([value, -value])
         spread.value = mean.value / 10
         try:
-            rule(approximation, np.zeros(1), 100 * number)
+            rule(approximation, np.zeros(1), first + 100 * number)
         except StopIteration:
             return number, mean.value
     return None, mean.value
@@ -237,8 +245,11 @@ def test_iterates_on_their_way_do_not_stop_the_fit():
 
 
 def test_a_rule_used_again_starts_afresh():
+    """Even where the other fit begins to call it at a later step, as a full-rank fit does."""
     rule = AverageIterates()
-    assert feed(rule, make_noise())[0] == feed(rule, make_noise())[0]
+    stopped, _ = feed(rule, make_noise())
+    assert feed(rule, make_noise())[0] == stopped
+    assert feed(rule, make_noise(), first=10_000)[0] == stopped
 
 
 def test_a_tighter_tolerance_stops_later():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -241,18 +242,60 @@ def test_an_interrupted_callback_keeps_the_fit_too(toy):
     assert (fit.steps, fit.stop_reason) == (100, "interrupted after 100 of 1,000 steps")
 
 
+def test_the_callers_signal_handler_comes_back(toy):
+    before = signal.getsignal(signal.SIGINT)
+    fit_advi(toy.full, steps=5, random_seed=1, **QUIET)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 # --- ADVI: going on after a pause -------------------------------------------------------------
+
+
+def test_an_interrupt_loses_no_step(toy):
+    """Wherever within the loop it comes, losses and parameters stay together."""
+    steps, began = 20_000, []
+
+    def interrupt_soon(approximation, losses, step):
+        if not began:
+            began.append(step)
+            threading.Timer(0.01, _thread.interrupt_main).start()
+
+    arguments = {"steps": steps, "random_seed": 1} | QUIET
+    whole = fit_advi(toy.batched, **arguments)
+    early = fit_advi(toy.batched, callbacks=[interrupt_soon], **arguments)
+    assert 100 <= early.steps < steps
+    fit = early.resume(progressbar=False)
+    np.testing.assert_array_equal(fit.losses, whole.losses)
+    np.testing.assert_array_equal(fit.mean, whole.mean)
+
+
+def test_an_interrupt_during_a_calls_last_step_comes_after_its_callbacks(toy, monkeypatch):
+    run = edition.AdviLoop.run
+
+    def interrupted(self, *arguments):
+        losses = run(self, *arguments)
+        _thread.interrupt_main()
+        return losses
+
+    calls = []
+    remember = lambda approximation, losses, step: calls.append(step)  # noqa: E731
+    monkeypatch.setattr(edition.AdviLoop, "run", interrupted)
+    fit = fit_advi(toy.full, steps=200, callbacks=[remember], random_seed=1, **QUIET)
+    assert (fit.steps, calls) == (100, [100])
+    fit = fit.resume(progressbar=False)
+    assert (fit.steps, calls) == (200, [100, 200])
+    assert fit.stop_reason == "interrupted after 200 of 200 steps"
 
 
 def pause_at(monkeypatch, pauses: Sequence[int]) -> None:
     """Interrupt the compiled loop once each after so many of the steps of all loops together."""
     run, left, taken = edition.AdviLoop.run, list(pauses), [0]
 
-    def interrupted(self, steps, learning_rate):
+    def interrupted(self, steps, learning_rate, interrupts):
         if left and taken[0] + steps > left[0]:
             steps = left.pop(0) - taken[0]
         taken[0] += steps
-        return run(self, steps, learning_rate) if steps else np.empty(0)
+        return run(self, steps, learning_rate, interrupts) if steps else np.empty(0)
 
     monkeypatch.setattr(edition.AdviLoop, "run", interrupted)
 
@@ -309,6 +352,19 @@ def test_an_interrupt_while_the_second_loop_compiles_keeps_the_first(line, monke
     fit = fit.resume(progressbar=False)
     assert compiled == ["meanfield", "fullrank", "fullrank"]
     np.testing.assert_array_equal(fit.factor, whole.factor)
+
+
+def test_after_an_error_in_a_callback_a_fit_goes_on_from_where_it_came(toy):
+    def fail(approximation, losses, step):
+        raise StopIteration if step == 100 else RuntimeError("out of ink")
+
+    whole = fit_advi(toy.full, steps=400, random_seed=1, **QUIET)
+    early = fit_advi(toy.full, steps=400, callbacks=[fail], random_seed=1, **QUIET)
+    with pytest.raises(RuntimeError, match="out of ink"):
+        early.resume(progressbar=False)
+    fit = early.resume(callbacks=[], progressbar=False)
+    np.testing.assert_array_equal(fit.losses, whole.losses)
+    np.testing.assert_array_equal(fit.mean, whole.mean)
 
 
 def test_only_the_newest_unfinished_fit_goes_on(toy):
@@ -401,9 +457,9 @@ def test_the_rate_falls_as_the_fit_goes_on(toy, monkeypatch):
     rates = []
     run = edition.AdviLoop.run
 
-    def remember(self, steps, learning_rate):
+    def remember(self, steps, learning_rate, interrupts):
         rates.append((steps, learning_rate))
-        return run(self, steps, learning_rate)
+        return run(self, steps, learning_rate, interrupts)
 
     monkeypatch.setattr(edition.AdviLoop, "run", remember)
     adam = DecayingAdam(0.1, 0.001)
@@ -540,6 +596,14 @@ def test_mean_field_has_the_right_centre_and_the_familys_widths(line, line_fits)
     np.testing.assert_allclose(fit.covariance, np.diag(fit.sd**2))
 
 
+def test_the_gaussian_is_pymcs(line_fits):
+    fit = line_fits["fullrank"]
+    (group,) = fit.approximation.groups
+    np.testing.assert_allclose(fit.mean, group.mean.eval())
+    np.testing.assert_allclose(fit.factor, group.L.eval())
+    assert fit.factor[0, 1] == 0
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_log_density_and_draws_are_those_of_the_normal(line_fits, method):
     """The density is SciPy's; 20,000 draws have the covariance within 5 standard errors."""
@@ -591,6 +655,19 @@ def test_callbacks_of_a_full_rank_fit_begin_after_its_mean_field_start(line):
 def test_bad_arguments_of_a_fit_are_refused(toy, arguments, error, told):
     with pytest.raises(error, match=told):
         fit_advi(toy.full, **{"steps": 10, "random_seed": 1} | arguments, **QUIET)
+
+
+def test_a_model_without_continuous_variables_is_refused():
+    with pm.Model() as model:
+        pm.Normal("y", observed=[1.0, 2.0])
+    with pytest.raises(ValueError, match="no free variables, so there is nothing to fit"):
+        fit_advi(model, random_seed=1)
+    with model:
+        pm.Normal("x")
+        pm.Poisson("count", 3.0)
+        pm.Bernoulli("either", 0.5)
+    with pytest.raises(ValueError, match="but 'count', 'either' are discrete; sum them out"):
+        fit_advi(model, random_seed=1)
 
 
 def test_only_a_model_can_be_fitted_or_sampled(toy):

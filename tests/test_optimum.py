@@ -84,3 +84,5 @@ def test_an_unknown_choice_lists_the_known(survey):
         family_optimum(survey, method="mean-field")
     with pytest.raises(ValueError, match="choose one of 'centred', 'noncentred'"):
         family_optimum(survey, parameterisation="center")
+    with pytest.raises(TypeError, match="survey must be of type Survey, got Rows"):
+        family_optimum(survey.rows)

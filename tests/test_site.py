@@ -126,10 +126,15 @@ def test_built_page_without_source_is_deleted(tmp_path: Path) -> None:
 
 
 def test_bracketed_key_in_a_docstring_becomes_a_citation() -> None:
-    lines = ["Algorithm 1 [kucukelbir2017automatic].", "values[idx2] stays, so does [1]."]
+    lines = [
+        "Algorithm 1 [kucukelbir2017automatic].",
+        "As [gelman2013bayesian, section 5.4] does.",
+        "values[idx2] stays, so does [1].",
+    ]
     gallery.link_citations(None, "function", "f", None, None, lines)
     assert lines == [
         "Algorithm 1 :cite:p:`kucukelbir2017automatic`.",
+        "As :cite:p:`gelman2013bayesian{section 5.4}` does.",
         "values[idx2] stays, so does [1].",
     ]
 

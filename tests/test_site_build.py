@@ -14,8 +14,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+import radon_gallery
 
 ROOT = Path(__file__).resolve().parent.parent
+ADDRESS = "https://example.org/gallery/"
 
 INDEX = """\
 # Start
@@ -106,7 +110,12 @@ class Site:
         command = [sys.executable, "-m", "sphinx", "-b", "html", *options]
         command += ["docs", str(self.html)]
         done = subprocess.run(
-            command, cwd=self.root, env=os.environ, capture_output=True, text=True, check=False
+            command,
+            cwd=self.root,
+            env=os.environ | {"RADON_GALLERY_URL": ADDRESS},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         done.stdout += done.stderr
         return done
@@ -176,15 +185,34 @@ def test_foot_tells_of_the_run(site: Site) -> None:
     html = site.read("examples/01_one")
     assert re.search(r"Seed 1\. Run on .* UTC, in \d+ s.*Executed in this build\.", html)
     assert "Executed" not in site.read("api/data")
+    for page in ("examples/01_one", "api/data"):
+        assert f'<p class="edition">{radon_gallery.version_line()}' in site.read(page)
+
+
+def test_table_tells_time_and_memory_of_each_page(site: Site) -> None:
+    table = site.read("pages").split('class="table runs"')[1]
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+    heads = re.findall(r"<th .*?>(.*?)</th>", rows[0])
+    assert heads[4:6] == ["Run (s)", "Peak memory (MB)"]
+    assert len(rows) == 3
+    for row in rows[1:]:
+        seconds, memory = re.findall(r'<td class="number">(.*?)</td>', row)[2:]
+        assert int(seconds) < 300
+        assert memory == "not known" or 20 < int(memory) < 5000
 
 
 def test_preview_has_the_pages_own_picture(site: Site) -> None:
     one, two = site.read("examples/01_one"), site.read("examples/02_two")
     for html in (one, two):
-        picture = re.search(r'og:image" content="([^"]+)"', html)
-        assert picture is not None
-        assert (site.html / picture[1]).exists()
-        assert 'og:description" content="A promise."' in html
+        about = dict(re.findall(r'<meta (?:property|name)="([^"]+)" content="([^"]*)"', html))
+        assert about["og:url"].startswith(f"{ADDRESS}examples/")
+        assert about["og:image"].startswith(ADDRESS)
+        with Image.open(site.html / about["og:image"].removeprefix(ADDRESS)) as picture:
+            wide, high = (int(about[f"og:image:{of}"]) for of in ("width", "height"))
+            assert picture.size == (wide, high)
+        assert about["og:image:alt"] == "A line that rises from left to right."
+        assert about["twitter:card"] == "summary_large_image"
+        assert about["og:description"] == "A promise."
     assert re.findall("social-[0-9a-f]+", one) != re.findall("social-[0-9a-f]+", two)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-__all__ = ["Figure", "find_figure", "make_social_image", "make_thumbnail"]
+__all__ = ["SOCIAL", "Figure", "find_figure", "make_social_image", "make_thumbnail"]
 
 THUMBNAIL = (640, 360)  # twice the size at which a card shows it
 SOCIAL = (1200, 630)  # what the networks ask for

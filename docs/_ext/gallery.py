@@ -11,7 +11,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-CITATION = re.compile(r"\[([a-z]+\d{4}[a-z]+)\]")
+CITATION = re.compile(r"\[([a-z]+\d{4}[a-z]+)(?:, ([^]]+))?\]")
 
 
 def copy_pages(source: Path, target: Path) -> None:
@@ -106,8 +106,13 @@ def vendor_mathjax(target: Path) -> tuple[str, dict[str, Any]]:
 def link_citations(
     _app: Any, _what: str, _name: str, _obj: Any, _opt: Any, lines: list[str]
 ) -> None:
-    """Turn ``[kucukelbir2017automatic]`` in a docstring into a link to the bibliography."""
-    lines[:] = [CITATION.sub(r":cite:p:`\1`", line) for line in lines]
+    """Turn ``[kucukelbir2017automatic, section 2]`` into a link to the bibliography."""
+
+    def cite(found: re.Match[str]) -> str:
+        key, place = found.groups()
+        return f":cite:p:`{key}{{{place}}}`" if place else f":cite:p:`{key}`"
+
+    lines[:] = [CITATION.sub(cite, line) for line in lines]
 
 
 def skip_undescribed(

@@ -15,7 +15,7 @@ from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cards import Figure, find_figure, make_social_image, make_thumbnail
+from cards import SOCIAL, Figure, find_figure, make_social_image, make_thumbnail
 from docutils import nodes
 from pages import Page, read_code, read_pages, used_names
 from runs import Run, check_runs, describe_run, read_outputs
@@ -179,6 +179,7 @@ class Site:
         if figure is not None:
             picture = f"{PICTURES}/social-{figure.light.stem[:16]}.png"
             preview = {"og:image": picture, "og:image:alt": figure.alt}
+            preview |= zip(("og:image:width", "og:image:height"), map(str, SOCIAL), strict=True)
             if pagename in self.pages:
                 preview["og:description"] = self.pages[pagename].description
             context["meta"] = {**(context.get("meta") or {}), **preview}

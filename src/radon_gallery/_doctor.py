@@ -164,4 +164,5 @@ def _failed_import() -> str:
 
 
 def _python() -> str:
-    return f"python{sys.version_info.major}.{sys.version_info.minor}"
+    """Return how to call this very Python; a shorter name might be that of another."""
+    return f'"{sys.executable}"' if " " in sys.executable else sys.executable

@@ -36,6 +36,7 @@ _GLUE = re.compile(r"\{glue:text\}`([^`:]+):?([^`]*)`")
 _EQUATION = re.compile(r"\$\$ \((eq-[\w-]+)\)$", re.MULTILINE)
 _EQUATION_REFERENCE = re.compile(r"\{eq\}`([^`]+)`")
 _LINK = re.compile(r"\]\((\d\d_\w+)\.md\)")
+_SITE_LINK = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")  # to what is not taken along
 _ORIGIN = (
     "From the Radon Gallery. To run this you need the package `radon-gallery` and PyMC; "
     "`radon-gallery doctor` tells what is missing."
@@ -182,6 +183,7 @@ def _plain_text(text: str, to: str, numbers: Mapping[str, Any], references: str)
     text = _GLUE.sub(lambda found: _show_number(numbers, *found.groups()), text)
     text = _CITATION.sub(lambda found: _cite(*found.groups()), text)
     text = _LINK.sub(rf"](\1.{to})", text)
+    text = _SITE_LINK.sub(r"\1", text)
     return _REFERENCES.sub(lambda _: references, text)
 
 

@@ -201,7 +201,20 @@ def summarise_error(errors: pd.DataFrame) -> pd.Series:
     pandas.Series of str
         One line a fit: the largest bias beyond Monte Carlo error, the range of the spreads, and
         the parameter that is farthest off.
+
+    Raises
+    ------
+    TypeError
+        If `errors` is no table.
+    ValueError
+        If it is another table.
     """
+    require_type("errors", errors, pd.DataFrame)
+    lacking = {"bias", "bias_error", "sd_ratio", "wasserstein"} - set(errors)
+    if lacking:
+        raise ValueError(
+            f"expected a table from compare_with_exact; this one lacks {listed(sorted(lacking))}."
+        )
     lines = {}
     for fit, table in errors.groupby(level="fit", sort=False):
         rows = table.droplevel("fit")

@@ -125,6 +125,8 @@ def pareto_k(elbo: Elbo) -> float:
 
     Raises
     ------
+    TypeError
+        If `elbo` is no estimate.
     ValueError
         If there are fewer than 100 draws.
 
@@ -153,6 +155,8 @@ def smooth_weights(elbo: Elbo) -> FloatArray:
 
     Raises
     ------
+    TypeError
+        If `elbo` is no estimate.
     ValueError
         If there are fewer than 100 draws.
 
@@ -164,6 +168,7 @@ def smooth_weights(elbo: Elbo) -> FloatArray:
 
 
 def _smooth(elbo: Elbo) -> tuple[FloatArray, float]:
+    require_type("elbo", elbo, Elbo)
     n_draws = len(elbo.log_weights)
     if n_draws < 100:
         raise ValueError(f"k needs at least 100 draws, got {n_draws}; give estimate_elbo more.")
@@ -188,6 +193,8 @@ def pareto_k_error(elbo: Elbo) -> float:
 
     Raises
     ------
+    TypeError
+        If `elbo` is no estimate.
     ValueError
         If there are fewer than 100 draws.
 
@@ -196,9 +203,9 @@ def pareto_k_error(elbo: Elbo) -> float:
     Hosking and Wallis (1987), section 3 [hosking1987parameter]; Vehtari et al. (2024), for the
     tail's size [vehtari2024pareto].
     """
-    n_draws = len(elbo.log_weights)
+    k, n_draws = pareto_k(elbo), len(elbo.log_weights)
     n_tail = np.ceil(min(0.2 * n_draws, 3 * np.sqrt(n_draws)))
-    return float((1 + max(pareto_k(elbo), -0.5)) / np.sqrt(n_tail))
+    return float((1 + max(k, -0.5)) / np.sqrt(n_tail))
 
 
 def stack_runs(runs: Sequence[Any]) -> xr.Dataset:
@@ -281,13 +288,13 @@ class AverageIterates:
         self.every = every
         self.history: list[tuple[int, float, float]] = []
         self._iterates: list[list[FloatArray]] = []
-        self._seen = 0
+        self._approximation: Any = None
 
     def __call__(self, approximation: Any, _losses: FloatArray, step: int) -> None:
         """Record the iterate; raise StopIteration when the iterates have settled."""
-        if self._seen and step <= self._seen:  # another fit has begun
+        if approximation is not self._approximation:  # another fit has begun
             self.history, self._iterates = [], []
-        self._seen = step
+        self._approximation = approximation
         parameters = approximation.params
         self._iterates.append([parameter.get_value() for parameter in parameters])
         kept = len(self._iterates) // 2

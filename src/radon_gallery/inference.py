@@ -15,6 +15,7 @@ from scipy.linalg import solve_triangular
 from tqdm import tqdm
 
 from radon_gallery._checks import listed, require_choice, require_count, require_type
+from radon_gallery._interrupts import interrupts_held
 from radon_gallery.editions import edition
 
 __all__ = ["METHODS", "AdviFit", "DecayingAdam", "fit_advi", "sample_nuts"]
@@ -239,13 +240,15 @@ class AdviFit:
         """Take the steps that an interrupt or a callback left out.
 
         Nothing is compiled again, and the fit ends where it would have ended without the pause,
-        number by number, if no other fit of the same model came in between, which would have moved
-        the rows on. `approximation` moves on; `mean`, `factor` and `losses` of this fit stay.
+        number by number, if no other fit came in between that reads the same minibatch, which would
+        have moved the rows on. `approximation` moves on; `mean`, `factor` and `losses` of this fit
+        stay. Should `resume` fail, as by an error in a callback, it can be called again, and goes
+        on after the steps that were taken.
 
         Parameters
         ----------
         callbacks : sequence of callable, optional
-            As in `fit_advi`; by default those that the fit was begun with.
+            As in `fit_advi`; by default those of the steps before.
         progressbar : bool
             Whether to show one on standard error.
 
@@ -265,7 +268,7 @@ class AdviFit:
         """
         if callbacks is not None:
             _require_callable(callbacks)
-        if self._run is None or self._run.taken != self.steps:
+        if self._run is None or self._run.newest is not self:
             raise ValueError(
                 "this fit cannot go on, for it was not made by fit_advi or was resumed before; "
                 "resume the newest fit."
@@ -329,7 +332,8 @@ def fit_advi(
         If `model` is not a PyMC model, `steps` or `random_seed` is not a whole number, or the
         optimiser or a callback cannot be called.
     ValueError
-        If the method is unknown, `steps` is too small or `random_seed` negative.
+        If the model has no free variables or a discrete one, the method is unknown, `steps` is too
+        small or `random_seed` negative.
     FloatingPointError
         If the fit turns NaN or infinite; the message says at which step and in which parameters.
 
@@ -339,6 +343,7 @@ def fit_advi(
     fit, Roeder et al. (2017) [roeder2017sticking].
     """
     require_type("model", model, pm.Model)
+    _require_continuous(model)
     require_choice("method", method, METHODS)
     steps = _DEFAULT_STEPS[method] if steps is None else steps
     require_count("steps", steps, at_least=1 if method == "meanfield" else 2)
@@ -351,6 +356,20 @@ def fit_advi(
         first = _Stage("meanfield", 0, max(1, steps // 4), _DEFAULTS["meanfield"])
         stages = [first, _Stage(method, first.end, steps, stages[0].optimiser)]
     return _Run(model, stages, callbacks, int(random_seed)).go_on(progressbar)
+
+
+def _require_continuous(model: pm.Model) -> None:
+    if not model.value_vars:
+        raise ValueError(
+            "the model has no free variables, so there is nothing to fit; expected at least one "
+            "that is not observed."
+        )
+    discrete = [variable.name for variable in model.discrete_value_vars]
+    if discrete:
+        raise ValueError(
+            f"ADVI fits continuous variables only, but {listed(discrete)} are discrete; sum them "
+            "out of the model, as with a mixture."
+        )
 
 
 def _require_callable(callbacks: object) -> None:
@@ -388,6 +407,7 @@ class _Run:
         self.model, self.callbacks, self.random_seed = model, callbacks, random_seed
         self.steps = stages[-1].end
         self.taken = 0
+        self.newest: AdviFit | None = None  # what the last pause or the end returned
         self._stages = list(stages)  # the present one and those to come
         self._losses: list[FloatArray] = []
         self._seconds = self._compile_seconds = 0.0
@@ -419,7 +439,7 @@ class _Run:
                 if not all(np.isfinite(values).all() for values in self._loop.gaussian()):
                     raise FloatingPointError(_tell_nan(self._loop, self.taken))
         mean, factor = self._loop.gaussian()
-        return AdviFit(
+        self.newest = AdviFit(
             approximation=self._loop.approximation,
             model=self.model,
             mean=mean,
@@ -431,6 +451,7 @@ class _Run:
             random_seed=self.random_seed,
             _run=self,
         )
+        return self.newest
 
     def _compile(self, stage: _Stage, start: tuple[FloatArray, FloatArray] | None) -> None:
         ours = isinstance(stage.optimiser, DecayingAdam)
@@ -452,9 +473,11 @@ class _Run:
                 # After a pause within a call the rest of that call comes first.
                 done = (self.taken - stage.begin) % STEPS_A_CALL
                 wanted = min(STEPS_A_CALL - done, stage.end - self.taken)
-                losses = self._loop.run(wanted, stage.rate(self.taken - done))
-                self._losses.append(losses)
-                self.taken += len(losses)
+                # States, losses and their number move together, or `go_on` would lose its place.
+                with interrupts_held() as interrupts:
+                    losses = self._loop.run(wanted, stage.rate(self.taken - done), interrupts)
+                    self._losses.append(losses)
+                    self.taken += len(losses)
                 progress.update(len(losses))
                 if len(losses) and not np.isfinite(losses[-1]):
                     raise FloatingPointError(_tell_nan(self._loop, self.taken))
@@ -463,6 +486,8 @@ class _Run:
                 progress.set_postfix(loss=f"{losses.mean():,.1f}", refresh=False)
                 for callback in self.callbacks if final else ():
                     callback(self._loop.approximation, np.concatenate(self._losses), self.taken)
+                if interrupts:
+                    raise KeyboardInterrupt
         except StopIteration as stop:
             return str(stop) or f"a callback stopped it after {self.taken:,} steps"
         except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from scipy import optimize, special
 
-from radon_gallery._checks import FloatArray, require_choice
+from radon_gallery._checks import FloatArray, require_choice, require_type
 from radon_gallery.data import Survey
 from radon_gallery.priors import Priors, ScalePrior, UniformPrior, get_priors
 
@@ -74,6 +74,8 @@ def family_optimum(
 
     Raises
     ------
+    TypeError
+        If `survey` is of another type.
     ValueError
         If the method, the parameterisation or the priors are unknown.
     ArithmeticError
@@ -84,6 +86,7 @@ def family_optimum(
     Blei et al. (2017), eq. (17), for the closed form [blei2017variational]; Kucukelbir et al.
     (2017), section 2.3, for the families [kucukelbir2017automatic].
     """
+    require_type("survey", survey, Survey)
     require_choice("method", method, ("meanfield", "fullrank"))
     require_choice("parameterisation", parameterisation, ("centred", "noncentred"))
     chosen = get_priors(priors)

@@ -28,6 +28,7 @@ SCROLL_TO_THE_END = """async () => {
     }
 }"""
 
+OPEN_FOLDS = "document.querySelectorAll('article details').forEach(fold => fold.open = true)"
 
 # What lies beyond the edge of the screen and in no box of its own that scrolls. Formulas have a
 # copy for screen readers, which is not shown.
@@ -95,6 +96,12 @@ def test_links_lead_to_what_is_there(site: Path, page_path: str) -> None:
     assert broken == []
 
 
+def test_figures_are_sharp_on_dense_screens(site: Path, page_path: str) -> None:
+    for image in read_html(site / page_path).select("article img[width][src$='.png']"):
+        header = ((site / page_path).parent / image["src"]).read_bytes()[:24]
+        assert int.from_bytes(header[16:20], "big") >= 2 * int(image["width"]), image["src"]
+
+
 def test_images_have_text_in_their_stead(site: Path, page_path: str) -> None:
     for image in read_html(site / page_path).select("article img"):
         alt = image.get("alt", "")
@@ -106,6 +113,7 @@ def test_nothing_is_cut_off_on_a_phone(browser: Browser, server: str, page_path:
     with browser.new_context(viewport={"width": 390, "height": 844}) as context:
         page = context.new_page()
         page.goto(server + page_path, wait_until="networkidle")
+        page.evaluate(OPEN_FOLDS)
         assert page.evaluate(CUT_OFF) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -122,6 +130,7 @@ def test_is_accessible(
         page.goto(server + page_path, wait_until="networkidle")
         # The page for addresses that do not exist follows the system's theme by itself.
         assert page.locator("html").get_attribute("data-theme") in {theme, None}
+        page.evaluate(OPEN_FOLDS)
         assert describe_violations(page) == []
 
 

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 FIRST = "examples/01_the_radon_survey.html"
 COPY = "button.copybtn"
@@ -44,6 +45,15 @@ def find(tab: Page, address: str, words: str) -> list[str]:
     expect(tab.locator("#search-results")).to_contain_text("Search finished")
     links = tab.locator("#search-results ul.search li > a")
     return [link.get_attribute("href") or "" for link in links.all()]
+
+
+def test_next_and_previous_lead_through_all_pages(tab: Page, address: str, site: Path) -> None:
+    names = list(read_titles(site))
+    tab.goto(address + FIRST)
+    for link, way in (("right-next", names[1:]), ("left-prev", names[-2::-1])):
+        for name in way:
+            tab.locator(f".prev-next-area a.{link}").click()
+            expect(tab).to_have_url(f"{address}examples/{name}")
 
 
 def test_search_finds_each_page_by_its_title(
@@ -95,7 +105,7 @@ def test_filter_by_keyboard(tab: Page, seen: Any, server: str) -> None:
     assert seen.complaints == []
 
 
-def test_without_scripts_every_card_is_there(browser: Any, server: str, site: Path) -> None:
+def test_without_scripts_every_card_is_there(browser: Browser, server: str, site: Path) -> None:
     with browser.new_context(java_script_enabled=False) as context:
         tab = context.new_page()
         tab.goto(server)
@@ -112,6 +122,29 @@ def test_address_that_does_not_exist_leads_to_the_start(tab: Page, seen: Any, se
     expect(tab).to_have_url(f"{server}index.html")
     assert seen.outside(server) == []
     assert not any("Content Security Policy" in complaint for complaint in seen.complaints)
+
+
+def test_on_paper_are_the_text_and_every_figure_in_the_light_theme(
+    browser: Browser, address: str
+) -> None:
+    with browser.new_context(color_scheme="dark") as context:
+        tab = context.new_page()
+        tab.goto(address + FIRST)
+        expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
+        shown = tab.locator("article figure:has(img)").count()
+        assert shown > 3
+        # Images far down are loaded late; on paper there is no later.
+        assert tab.pdf().count(b"/Subtype /Image") == shown
+        expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
+
+        tab.emulate_media(media="print")
+        tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+        expect(tab.locator("article img.on-dark:visible")).to_have_count(0)
+        expect(tab.locator("article img.on-light:visible")).to_have_count(shown)
+        expect(tab.locator("nav:visible, button:visible, summary:visible")).to_have_count(0)
+        expect(tab.locator("article h1:visible, .bd-footer .run:visible")).to_have_count(2)
+        tab.evaluate("dispatchEvent(new Event('afterprint'))")
+        expect(tab.locator("article img.on-light:visible")).to_have_count(0)
 
 
 @pytest.fixture
@@ -169,6 +202,11 @@ def test_copied_commands_have_no_prompts_and_no_outputs(
     ]
 
 
+def read_kinds(cell: Any) -> set[str]:
+    """Return the kinds of output of a notebook's cell."""
+    return {kind for output in cell.outputs for kind in output.get("data", {})}
+
+
 def test_each_page_can_be_taken_away(tab: Page, server: str, site: Path) -> None:
     for name in read_titles(site):
         tab.goto(f"{server}examples/{name}")
@@ -178,8 +216,11 @@ def test_each_page_can_be_taken_away(tab: Page, server: str, site: Path) -> None
             links.first.click()
         stem = Path(name).stem
         assert download.value.suggested_filename == f"{stem}.ipynb"
-        taken = Path(download.value.path()).read_bytes()
-        assert taken == (site / "examples" / f"{stem}.ipynb").read_bytes()
+        notebook = nbformat.read(download.value.path(), as_version=4)
+        nbformat.validate(notebook)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in code)
+        assert "image/png" in {kind for cell in code for kind in read_kinds(cell)}
 
 
 @pytest.mark.parametrize("page", ["index.html", FIRST, "api/data.html"])

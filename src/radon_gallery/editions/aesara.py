@@ -213,23 +213,22 @@ class AdviLoop:
         reseed_minibatches(model, int(rows_seed))
         self.compile_seconds = time.perf_counter() - started
 
-    def run(self, steps: int, learning_rate: float) -> npt.NDArray[np.float64]:
+    def run(
+        self, steps: int, learning_rate: float, interrupts: Sequence[int] = ()
+    ) -> npt.NDArray[np.float64]:
         """Take `steps` steps and return their losses, shape (steps,), on the full-data scale.
 
         Fewer losses come back where the loss was not finite, which is then the last one, or where
-        the user interrupted.
+        `interrupts` filled on the way.
         """
         self._rate.set_value(np.asarray(learning_rate, dtype=aesara.config.floatX))
         losses = np.empty(steps)
         taken = 0
-        try:
-            while taken < steps:
-                losses[taken] = loss = self._step()
-                taken += 1
-                if not np.isfinite(loss):
-                    break
-        except KeyboardInterrupt:
-            pass  # the fit so far is kept; the caller sees that steps are missing
+        while taken < steps and not interrupts:
+            losses[taken] = loss = self._step()
+            taken += 1
+            if not np.isfinite(loss):
+                break
         return losses[:taken]
 
     def variables(self) -> dict[str, slice]:
@@ -238,10 +237,14 @@ class AdviLoop:
 
     def gaussian(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return the approximation's mean, shape (n_dim,), and factor, as `AdviFit` has them."""
-        full = "L_tril" in self._group.params_dict
-        outputs = [self._group.mean, self._group.L if full else self._group.std]
-        mean, factor = aesara.function([], outputs)()
-        return np.asarray(mean, dtype=np.float64), np.asarray(factor, dtype=np.float64)
+        values = {name: shared.get_value() for name, shared in self._group.params_dict.items()}
+        mean = np.asarray(values["mu"], dtype=np.float64)
+        if "rho" in values:
+            return mean, _softplus(values["rho"])
+        factor = np.zeros((len(mean), len(mean)))
+        factor[np.tril_indices(len(mean))] = values["L_tril"]
+        np.fill_diagonal(factor, _softplus(np.diag(factor)))
+        return mean, factor
 
     def _set_gaussian(self, mean: npt.NDArray[np.float64], factor: npt.NDArray[np.float64]) -> None:
         """Start from standard deviations `factor`, shape (n_dim,), and no correlation."""
@@ -249,6 +252,12 @@ class AdviLoop:
         values = {"mu": mean, "rho": rho, "L_tril": np.diag(rho)[np.tril_indices(len(rho))]}
         for name, parameter in self._group.params_dict.items():
             parameter.set_value(values[name].astype(parameter.dtype))
+
+
+def _softplus(rho: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return PyMC's map of a free parameter to a scale; NaN gives NaN."""
+    with np.errstate(invalid="ignore"):
+        return np.logaddexp(0.0, rho, dtype=np.float64)
 
 
 def _plain(approximation: Any) -> tuple[at.TensorVariable, list[at.TensorVariable]]:

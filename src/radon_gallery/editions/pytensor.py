@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -221,30 +218,28 @@ class AdviLoop:
             self._steps = _compile_steps(loss, {**generators, **updates})
         self._steps(np.asarray(0))  # Numba compiles at the first call
         self._longest = 1
-        self._interrupted = False
         self.compile_seconds = time.perf_counter() - started
 
-    def run(self, steps: int, learning_rate: float) -> npt.NDArray[np.float64]:
+    def run(
+        self, steps: int, learning_rate: float, interrupts: Sequence[int] = ()
+    ) -> npt.NDArray[np.float64]:
         """Take `steps` steps and return their losses, shape (steps,), on the full-data scale.
 
         Fewer losses come back where the loss was not finite, which is then the last one, or where
-        the user interrupted.
+        `interrupts` filled on the way.
         """
         self._rate.set_value(np.asarray(learning_rate, self._rate.dtype))
         losses: list[npt.NDArray[np.float64]] = [np.empty(0)]
         taken = 0
-        with _interrupts_held() as interrupts:
-            while taken < steps and not (self._interrupted or interrupts):
-                started = time.perf_counter()
-                some = self._steps(np.asarray(min(steps - taken, self._longest)))
-                pace = len(some) / (time.perf_counter() - started)
-                self._longest = max(1, int(_LONGEST_CALL * pace))
-                losses.append(some)
-                taken += len(some)
-                if not np.isfinite(some[-1]):
-                    break
-        # An interrupt during the last call is left to the next run, which takes no step.
-        self._interrupted = bool(interrupts) and taken == steps
+        while taken < steps and not interrupts:
+            started = time.perf_counter()
+            some = self._steps(np.asarray(min(steps - taken, self._longest)))
+            pace = len(some) / (time.perf_counter() - started)
+            self._longest = max(1, int(_LONGEST_CALL * pace))
+            losses.append(some)
+            taken += len(some)
+            if not np.isfinite(some[-1]):
+                break
         return np.concatenate(losses)
 
     def variables(self) -> dict[str, slice]:
@@ -339,23 +334,6 @@ def _compile_steps(
     run.trust_input = True
     steps: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]] = run
     return steps
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[list[int]]:
-    """Put Ctrl-C off to the end of the block: states and losses move together or not at all.
-
-    Yields a list that is empty until an interrupt comes.
-    """
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came  # signals go to the main thread only
-        return
-    handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 _ENTRIES_A_CHUNK = 2_000_000  # of the largest array met on the way, so that memory stays small
