@@ -73,7 +73,7 @@ Missing here: {{missing}}. Install it, then run this again:
     Debian, Ubuntu    sudo apt install g++ python{AESARA.python}-dev
     Fedora            sudo dnf install gcc-c++ python{AESARA.python}-devel
     macOS             xcode-select --install
-    conda             conda install cxx-compiler"""
+    conda, on Linux   conda install -c conda-forge gxx"""
 
 # Aesara's own rule for the compiler; the headers come with Python's -dev package.
 FIND_MISSING = """\

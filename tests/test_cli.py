@@ -82,8 +82,8 @@ def test_copy_overwrites_only_when_forced(empty_folder: Path):
 def test_copy_refuses_a_place_that_is_none(dest: str, empty_folder: Path):
     refused = run("copy", "4", dest, "--format", "py")
     assert refused.exit_code == 1
-    assert "neither a folder nor the name of a file in one that ends in .py" in " ".join(
-        refused.output.split()
+    assert f"{dest} is neither a folder that exists nor the name of a .py file in one" in (
+        refused.output
     )
     assert list(empty_folder.iterdir()) == []
 
@@ -109,6 +109,7 @@ def test_copy_that_fails_leaves_what_was_there(empty_folder: Path, monkeypatch: 
         ("minibach_advi", f"did you mean {FOURTH}?"),
         ("04_minibatch", f"did you mean {FOURTH}?"),
         ("zebra", "`radon-gallery list` names them."),
+        ("99", "`radon-gallery list` names them."),
     ],
 )
 def test_unknown_page_gets_the_nearest_name(page: str, hint: str, empty_folder: Path):

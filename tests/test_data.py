@@ -121,6 +121,10 @@ def test_a_survey_does_not_share_memory_with_what_it_was_made_from():
     log_radon[1] = 99.0  # and the caller's own array stays writable
 
 
+def test_a_survey_shows_its_size_and_not_its_numbers(minnesota):
+    assert repr(minnesota) == "<Survey: 919 homes in 85 counties>"
+
+
 @pytest.mark.parametrize(
     "again", [copy.copy, copy.deepcopy, lambda survey: pickle.loads(pickle.dumps(survey))]
 )

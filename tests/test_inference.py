@@ -333,6 +333,7 @@ def test_a_fit_stopped_by_a_callback_goes_on_with_other_callbacks(toy):
     fit = fit.resume(callbacks=[], progressbar=False)
     assert (fit.steps, calls) == (400, [100, 200])
     assert fit.stop_reason == "took all 400 steps"
+    assert repr(fit) == f"<AdviFit: {fit.method}, took all 400 steps>"
 
 
 def test_an_interrupt_while_the_second_loop_compiles_keeps_the_first(line, monkeypatch):

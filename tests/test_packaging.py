@@ -81,3 +81,10 @@ def test_the_same_python_versions_everywhere() -> None:
         f'python{default} -m pip install --upgrade "nox[uv]" && python{default} -m nox -s {session}'
         for session in ("docs", "tests")
     ]
+
+
+def test_the_readmes_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert "fit_advi(model, " in example
+    exec(example.replace("fit_advi(model, ", "fit_advi(model, steps=100, "), {})
+    assert "of the exact ones" in capsys.readouterr().out

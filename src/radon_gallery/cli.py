@@ -46,8 +46,7 @@ def copy_page(page: str, dest: Path, to: str | None, force: bool) -> None:
     target = dest / f"{source.name}.{to}" if dest.is_dir() else dest
     if target.suffix != f".{to}" or not target.parent.is_dir():
         raise click.ClickException(
-            f"{dest} is neither a folder nor the name of a file in one that ends in .{to}; "
-            "create the folder first, or name the file."
+            f"{dest} is neither a folder that exists nor the name of a .{to} file in one."
         )
     if target.exists() and not force:
         raise click.ClickException(f"{target} exists; --force overwrites it.")
@@ -73,7 +72,8 @@ def _find(name: str) -> _pages.Page:
     wanted = Path(name).stem
     if wanted in known:
         return known[wanted]
-    near = get_close_matches(wanted.lower(), known, n=1)
+    names = [each for each in known if not each.isdigit()]
+    near = get_close_matches(wanted.lower(), names, n=1)
     hint = f"did you mean {known[near[0]].name}?" if near else "`radon-gallery list` names them."
     raise click.ClickException(f"there is no page {name!r}; {hint}")
 

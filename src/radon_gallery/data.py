@@ -109,6 +109,10 @@ class Survey:
                 value.setflags(write=False)
             object.__setattr__(self, name, value)
 
+    def __repr__(self) -> str:
+        """Tell the size: the numbers themselves would fill pages."""
+        return f"<Survey: {self.n_obs} homes in {self.n_county} counties>"
+
     def __reduce__(self) -> tuple[type[Survey], tuple[Any, ...]]:
         """Have copies and pickles made as any survey is: checked, and with read-only arrays."""
         return type(self), tuple(getattr(self, field.name) for field in fields(self))

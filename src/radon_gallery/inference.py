@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import NoneType
 from typing import Any, Final
 
@@ -114,7 +114,11 @@ class AdviFit:
     compile_seconds: float
     stop_reason: str
     random_seed: int
-    _run: _Run | None = field(default=None, repr=False)
+    _run: _Run | None = None
+
+    def __repr__(self) -> str:
+        """Tell the family and how the fit ended: the numbers themselves would fill pages."""
+        return f"<AdviFit: {self.method}, {self.stop_reason}>"
 
     @property
     def method(self) -> str:
