@@ -77,7 +77,11 @@ ax.plot([0, %(height)s]);
 ```
 
 ```{code-cell} ipython3
-pd.DataFrame({"a": [1]})
+print("line\\n" * 29)
+```
+
+```{code-cell} ipython3
+pd.DataFrame([["wide" * 10] * 4] * 8)  # in plain text 36 lines
 ```
 """
 
@@ -166,9 +170,12 @@ def test_page_shows_its_figure_for_light_and_dark(site: Site) -> None:
     assert len({(site.html / path).read_bytes() for path in sources}) == 2
 
 
-def test_code_of_a_figure_is_folded_and_tables_have_no_empty_heading(site: Site) -> None:
+def test_what_is_long_is_folded_and_tables_have_no_empty_heading(site: Site) -> None:
     html = site.read("examples/01_one")
-    assert html.count("<summary>Code of this figure</summary>") == 1
+    assert re.findall("<summary>(.*?)</summary>", html) == [
+        "Code of this figure",
+        "Output, 30 lines",
+    ]
     assert 'class="dataframe"' in html
     assert not re.search(r"<th[^>]*></th>", html)
 

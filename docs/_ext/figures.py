@@ -87,14 +87,24 @@ def fold_cells(document: nodes.document) -> None:
         source, output = parts.get("cell_code_source"), parts.get("cell_code_output")
         if source is None or output is None:
             continue
-        printed = [of.astext().count("\n") + 1 for of in output.findall(nodes.literal_block)]
+        lines = _count_lines(output)
         cell["prompt_hide"] = ""
         if "figure" in cell["cell_metadata"].get("mystnb", {}):
             if source.astext().count("\n") + 1 > LONG_CODE:
                 cell["hide_mode"], cell["prompt_show"] = "input", SHOW_CODE
-        elif max(printed, default=0) > LONG_OUTPUT:
-            cell["hide_mode"] = "output"
-            cell["prompt_show"] = SHOW_OUTPUT.format(lines=max(printed))
+        elif lines > LONG_OUTPUT:
+            cell["hide_mode"], cell["prompt_show"] = "output", SHOW_OUTPUT.format(lines=lines)
+
+
+def _count_lines(output: nodes.Element) -> int:
+    """Return the lines of the longest text or table that is shown."""
+    counts = [0]
+    for part in output.findall(lambda node: isinstance(node, nodes.literal_block | nodes.raw)):
+        if part.get("format") == "html":
+            counts.append(part.astext().count("<tr"))
+        elif not any(form.get("mime_type") == "text/html" for form in part.parent.parent.children):
+            counts.append(part.astext().count("\n") + 1)  # else the table stands in its stead
+    return max(counts)
 
 
 def mend_tables(document: nodes.document) -> None:
